@@ -1,0 +1,141 @@
+package health
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+)
+
+// Severity of an event or log entry.
+type Severity uint8
+
+const (
+	SeverityUnknown Severity = iota
+	SeverityOK
+	SeverityInfo
+	SeverityWarning
+	SeverityCritical
+)
+
+var severityNames = [...]string{"unknown", "ok", "info", "warning", "critical"}
+
+func (s Severity) String() string               { return enumName(severityNames[:], uint8(s)) }
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s *Severity) UnmarshalText(b []byte) error {
+	return enumParse("severity", severityNames[:], b, (*uint8)(s))
+}
+
+// Kind of fault. The list is closed.
+type Kind string
+
+const (
+	KindFailed             Kind = "failed"
+	KindDegraded           Kind = "degraded"
+	KindPredictedFailure   Kind = "predicted_failure"
+	KindAbsentRemoved      Kind = "absent_removed"
+	KindInserted           Kind = "inserted"
+	KindInputLost          Kind = "input_lost"
+	KindInputOutOfRange    Kind = "input_out_of_range"
+	KindOverThreshold      Kind = "over_threshold"
+	KindUnderThreshold     Kind = "under_threshold"
+	KindRedundancyLost     Kind = "redundancy_lost"
+	KindRedundancyDegraded Kind = "redundancy_degraded"
+	KindLeakDetected       Kind = "leak_detected"
+	KindHumidityHigh       Kind = "humidity_high"
+	KindHumidityLow        Kind = "humidity_low"
+	KindCondensationRisk   Kind = "condensation_risk"
+	KindDetectorFault      Kind = "detector_fault"
+	KindUncorrectableError Kind = "uncorrectable_error"
+	KindCorrectableError   Kind = "correctable_error"
+	KindRebuild            Kind = "rebuild"
+	KindIntrusion          Kind = "intrusion"
+	KindLogCleared         Kind = "log_cleared"
+	KindLogFull            Kind = "log_full_overflow"
+	KindCommLost           Kind = "comm_lost"
+	KindConfigError        Kind = "config_error"
+	KindWatchdogReset      Kind = "watchdog_reset"
+	KindInfo               Kind = "info"
+	KindUnknown            Kind = "unknown"
+)
+
+// Kinds lists every kind.
+var Kinds = []Kind{
+	KindFailed, KindDegraded, KindPredictedFailure, KindAbsentRemoved, KindInserted, KindInputLost, KindInputOutOfRange,
+	KindOverThreshold, KindUnderThreshold, KindRedundancyLost, KindRedundancyDegraded, KindLeakDetected, KindHumidityHigh,
+	KindHumidityLow, KindCondensationRisk, KindDetectorFault, KindUncorrectableError, KindCorrectableError, KindRebuild,
+	KindIntrusion, KindLogCleared, KindLogFull, KindCommLost, KindConfigError, KindWatchdogReset, KindInfo, KindUnknown,
+}
+
+// Transition says what an event did.
+type Transition string
+
+const (
+	Asserted    Transition = "asserted"
+	Cleared     Transition = "cleared"
+	Momentary   Transition = "momentary"
+	Escalated   Transition = "escalated"
+	Deescalated Transition = "deescalated" // still asserted, lower severity
+)
+
+// Event is something that changed.
+type Event struct {
+	ID         string
+	Target     TargetID
+	Component  ComponentID
+	Class      Class
+	Kind       Kind
+	Severity   Severity
+	Transition Transition
+	Rule       string // which rule said so
+	Message    string
+	Evidence   []string
+
+	// At is the visit's time plus the event's ordinal in that visit in nanoseconds, so that two like events of one
+	// visit are two points. SourceTime is the BMC's own, zero if none.
+	At         time.Time
+	Source     string // "poll", or the log the entry came from
+	SourceTime time.Time
+	AtStart    bool // the condition was there when the target was first seen
+	FaultID    string
+}
+
+// Fault is a condition that stays open until cleared.
+type Fault struct {
+	ID        string // the ID of the event that opened it
+	Target    TargetID
+	Component ComponentID
+	Class     Class
+	Kind      Kind
+	Severity  Severity
+	State     Transition // Asserted or Cleared
+	Rule      string
+	Message   string
+	Evidence  []string
+	Opened    time.Time
+	Changed   time.Time
+	Cleared   time.Time // zero while open
+	AtStart   bool
+}
+
+// PolledEventID derives the ID of a change seen by polling: a repeated delivery has the same ID, a later like change
+// another.
+func PolledEventID(t TargetID, c ComponentID, k Kind, tr Transition, firstVisit time.Time) string {
+	return deriveID("poll", string(t), string(c), string(k), string(tr), firstVisit.UTC().Format(time.RFC3339Nano))
+}
+
+// LogEventID derives the ID of an event that a log entry reported.
+func LogEventID(t TargetID, e *LogEntry) string {
+	return deriveID("log", string(t), e.Source, e.Generation, e.ID, string(e.Raw))
+}
+
+func deriveID(parts ...string) string {
+	h := sha256.New()
+	var n [8]byte
+	for _, p := range parts { // length-prefixed: no two lists of parts hash alike
+		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+		h.Write(n[:])
+		h.Write([]byte(p))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}

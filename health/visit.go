@@ -1,0 +1,188 @@
+package health
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Result is how a tick ended.
+type Result string
+
+const (
+	Done   Result = "done"   // read, wholly or with gaps
+	Late   Result = "late"   // as done, but begun after the next tick was due
+	Failed Result = "failed" // tried; nothing could be read
+	Missed Result = "missed" // not tried, and Reason says why
+)
+
+// Visit is one tick of one target, or several tiers' ticks that were due together, and all that it brought. It is the
+// unit of recording: it commits whole or not at all.
+type Visit struct {
+	Seq     int64 // given by the store, in order of commit; 0 before
+	Target  TargetID
+	Driver  string
+	Origin  Origin
+	Due     map[Tier]time.Time // the ticks it answers
+	Started time.Time          // zero for a missed one
+	Took    time.Duration
+	Result  Result
+	Reason  Reason // for Failed and Missed
+	Error   string // at most MaxText bytes, never a secret
+	Cost    Cost
+
+	Snapshot *Snapshot // nil for Missed; for Failed only its Cost and Gaps mean something
+	// Unread lists the known components that this visit should have read and did not: sinks write them as unknown.
+	Unread []ComponentRef
+	Events []Event
+	Delta  Delta
+}
+
+// At is the time of the visit's points: when it began, or when it was due if it never did.
+func (v *Visit) At() time.Time {
+	if !v.Started.IsZero() {
+		return v.Started
+	}
+	var at time.Time
+	for _, d := range v.Due {
+		if at.IsZero() || d.Before(at) {
+			at = d
+		}
+	}
+	return at
+}
+
+// Tiers of the ticks the visit answers.
+func (v *Visit) Tiers() Tiers {
+	var s Tiers
+	for t := range v.Due {
+		s = s.With(t)
+	}
+	return s
+}
+
+// Lateness is how long after the earliest due time the visit began; 0 for a missed one.
+func (v *Visit) Lateness() time.Duration {
+	var worst time.Duration
+	if v.Started.IsZero() {
+		return 0
+	}
+	for _, d := range v.Due {
+		worst = max(worst, v.Started.Sub(d))
+	}
+	return worst
+}
+
+// ComponentRef names a component and its class.
+type ComponentRef struct {
+	ID    ComponentID
+	Class Class
+}
+
+// AccessState is how we get on with a BMC.
+type AccessState string
+
+const (
+	AccessOK          AccessState = "ok"
+	AccessSuspect     AccessState = "suspect"
+	AccessUnreachable AccessState = "unreachable"
+	AccessDenied      AccessState = "denied"
+)
+
+// Access is the stored breaker of a target: shown by status, obeyed by the schedule.
+type Access struct {
+	State    AccessState
+	Since    time.Time
+	NextTry  time.Time // zero: at the next tick
+	Failures int       // in a row
+	Reason   Reason
+	Error    string
+}
+
+// Known is what is held of a target between visits: the same after a restart as before it.
+type Known struct {
+	Target     TargetID
+	Driver     string // the sticky choice for driver auto; "" before the first success
+	Identity   Identity
+	HostPower  HostPower
+	Components map[ComponentID]KnownComponent
+	Faults     map[string]Fault // open ones, by ID
+	Cursors    Cursors
+	Memory     json.RawMessage
+	Access     Access
+	Ticks      map[Tier]Tick // the last answered tick of each tier
+	FirstSeen  time.Time     // first successful visit; zero before
+}
+
+// KnownComponent is a component as last seen, and since when its state and presence have been so.
+type KnownComponent struct {
+	Component
+	Since time.Time
+}
+
+// Tick is how the last tick of a tier ended.
+type Tick struct {
+	Due      time.Time
+	Result   Result
+	Lateness time.Duration
+}
+
+// Delta is what a visit changes of Known; it is committed with the visit, and applied in RAM only afterwards. Nil and
+// zero fields change nothing.
+type Delta struct {
+	Driver     string
+	Identity   *Identity
+	HostPower  *HostPower
+	Components []KnownComponent // new and changed ones, whole
+	Faults     []Fault          // opened, changed and cleared ones, whole
+	Cursors    Cursors
+	Memory     json.RawMessage
+	Access     *Access
+	Ticks      map[Tier]Tick
+	FirstSeen  time.Time
+}
+
+// NewKnown is what is known of a target before its first visit.
+func NewKnown(id TargetID) *Known {
+	return &Known{
+		Target: id, Components: map[ComponentID]KnownComponent{}, Faults: map[string]Fault{}, Cursors: Cursors{},
+		Ticks: map[Tier]Tick{}, Access: Access{State: AccessOK},
+	}
+}
+
+// Apply advances what is known by a committed delta.
+func (k *Known) Apply(d *Delta) {
+	if d.Driver != "" {
+		k.Driver = d.Driver
+	}
+	if d.Identity != nil {
+		k.Identity = *d.Identity
+	}
+	if d.HostPower != nil {
+		k.HostPower = *d.HostPower
+	}
+	for _, c := range d.Components {
+		k.Components[c.ID] = c
+	}
+	for _, f := range d.Faults {
+		if f.State == Cleared {
+			delete(k.Faults, f.ID)
+		} else {
+			k.Faults[f.ID] = f
+		}
+	}
+	for s, c := range d.Cursors {
+		k.Cursors[s] = c
+	}
+	if d.Memory != nil {
+		k.Memory = d.Memory
+	}
+	if d.Access != nil {
+		k.Access = *d.Access
+	}
+	for t, tick := range d.Ticks {
+		k.Ticks[t] = tick
+	}
+	if !d.FirstSeen.IsZero() {
+		k.FirstSeen = d.FirstSeen
+	}
+}
