@@ -1,0 +1,178 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"dewline/health"
+)
+
+// Memory is a store that forgets when the test ends. It keeps the contract of the embedded store: Record commits whole or
+// not at all, After gives visits in order of commit, Changed is a broadcast. Its methods may be called from many
+// goroutines; what it is given and what it gives share no memory.
+type Memory struct {
+	mu       sync.Mutex
+	visits   []*health.Visit // as recorded
+	known    map[health.TargetID]*health.Known
+	cursors  map[string]int64
+	rejected map[string][]health.Rejected
+	changed  chan struct{}
+	refuse   func(*health.Visit) error
+}
+
+// NewMemory is an empty store.
+func NewMemory() *Memory {
+	return &Memory{
+		known: map[health.TargetID]*health.Known{}, cursors: map[string]int64{},
+		rejected: map[string][]health.Rejected{}, changed: make(chan struct{}),
+	}
+}
+
+// Refuse makes Record fail with what f returns, when that is not nil: a full disk. A nil f refuses nothing more. f is
+// called with the store locked.
+func (m *Memory) Refuse(f func(*health.Visit) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuse = f
+}
+
+// Recall is what the committed visits left known of a target: health.NewKnown before the first.
+func (m *Memory) Recall(ctx context.Context, id health.TargetID) (*health.Known, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k := m.known[id]; k != nil {
+		return Clone(k), nil
+	}
+	return health.NewKnown(id), nil
+}
+
+// Record commits a visit and sets its Seq. It returns the error of Refuse, ctx's, or one for a visit without a target or
+// one that has a Seq already.
+func (m *Memory) Record(ctx context.Context, v *health.Visit) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if v.Target == "" || v.Seq != 0 {
+		return errors.New("record visit: no target, or recorded before")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuse != nil {
+		if err := m.refuse(v); err != nil {
+			return err
+		}
+	}
+	k := m.known[v.Target]
+	if k == nil {
+		k = health.NewKnown(v.Target)
+		m.known[v.Target] = k
+	}
+	v.Seq = int64(len(m.visits)) + 1
+	c := Clone(v)
+	m.visits = append(m.visits, c)
+	k.Apply(Clone(&c.Delta))
+	close(m.changed)
+	m.changed = make(chan struct{})
+	return nil
+}
+
+// After is up to limit committed visits with a Seq above seq, in order, in the form of Kept.
+func (m *Memory) After(ctx context.Context, seq int64, limit int) ([]*health.Visit, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	from := min(max(seq, 0), int64(len(m.visits)))
+	var out []*health.Visit
+	for _, v := range m.visits[from:] {
+		if len(out) >= limit {
+			break
+		}
+		out = append(out, Kept(v))
+	}
+	return out, nil
+}
+
+// Visits is every committed visit as it was recorded, deltas included.
+func (m *Memory) Visits() []*health.Visit {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Clone(m.visits)
+}
+
+// Changed is closed by the next commit. A follower takes it anew in every turn, before it asks After; what commits in
+// between then wakes it at once:
+//
+//	for {
+//		changed := log.Changed()
+//		visits, err := log.After(ctx, cursor, n)
+//		…
+//		if len(visits) == 0 {
+//			select {
+//			case <-changed:
+//			case <-ctx.Done():
+//			}
+//		}
+//	}
+func (m *Memory) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// SinkCursor is the Seq up to which a sink has delivered, 0 for a new sink.
+func (m *Memory) SinkCursor(ctx context.Context, sink string) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cursors[sink], ctx.Err()
+}
+
+// SetSinkCursor keeps the Seq up to which a sink has delivered. A cursor never goes back: a lower seq changes nothing.
+func (m *Memory) SetSinkCursor(ctx context.Context, sink string, seq int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cursors[sink] = max(m.cursors[sink], seq)
+	return nil
+}
+
+// Quarantine keeps refused lines aside. The same line of the same visit is kept once, with its first error.
+func (m *Memory) Quarantine(ctx context.Context, sink string, rows []health.Rejected) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range rows {
+		if !slices.ContainsFunc(m.rejected[sink], func(o health.Rejected) bool { return o.Seq == r.Seq && o.Line == r.Line }) {
+			m.rejected[sink] = append(m.rejected[sink], r)
+		}
+	}
+	return nil
+}
+
+// Quarantined is how many lines stand in quarantine, all sinks together.
+func (m *Memory) Quarantined(ctx context.Context) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, r := range m.rejected {
+		n += len(r)
+	}
+	return n, ctx.Err()
+}
+
+// Rejected is what stands in quarantine for a sink.
+func (m *Memory) Rejected(sink string) []health.Rejected {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.rejected[sink])
+}
