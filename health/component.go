@@ -123,8 +123,8 @@ type ComponentID string
 
 // Component is one part of a machine as one visit saw it.
 //
-// State and Presence are always those of this visit. The descriptive fields may be empty in a visit whose tiers do not
-// read them; Known then keeps what was read before.
+// State and Presence are those of this visit, unless StateNotRead says that it only described the part. The descriptive
+// fields may be empty in a visit whose tiers do not read them; Known then keeps what was read before (KnownComponent.Merge).
 type Component struct {
 	ID       ComponentID
 	Class    Class
@@ -136,6 +136,9 @@ type Component struct {
 
 	Presence Presence
 	State    State
+	// StateNotRead: this visit read what the part is (its serial, its firmware), not how it is. Presence, State and Status
+	// then mean nothing.
+	StateNotRead bool
 	// Status is the service's own words for the state ("Enabled/Critical", "0x01 lower critical going low"), kept as
 	// evidence. At most MaxText bytes.
 	Status string
@@ -154,7 +157,8 @@ type Component struct {
 	CapacityBytes int64
 }
 
-// Condition is one named thing a service says of a component.
+// Condition is one named thing a service says of a component. Severity SeverityOK means: read, and not so. A kind that is
+// not named was not read in this visit: it asserts nothing and clears nothing.
 type Condition struct {
 	Kind     Kind
 	Severity Severity

@@ -18,6 +18,9 @@ const (
 	ReasonBusy        Reason = "busy"         // HTTP 429 and 503, session table full, IPMI node busy
 	ReasonServerError Reason = "server_error" // other HTTP 5xx, IPMI unspecified error
 	ReasonStopped     Reason = "stopped"      // we stopped: no fault of the target
+	ReasonNotRunning  Reason = "not_running"  // dewline did not run then
+	ReasonOverrun     Reason = "overrun"      // the visit before took too long
+	ReasonBackOff     Reason = "back_off"     // the BMC is left alone for a while after failures
 )
 
 // Error is why a target, or a part of one, could not be read. It holds no secret.

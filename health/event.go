@@ -124,9 +124,10 @@ func PolledEventID(t TargetID, c ComponentID, k Kind, tr Transition, firstVisit 
 	return deriveID("poll", string(t), string(c), string(k), string(tr), firstVisit.UTC().Format(time.RFC3339Nano))
 }
 
-// LogEventID derives the ID of an event that a log entry reported.
+// LogEventID derives the ID of an event that a log entry reported. Generation must come from the log or its cursor, never
+// from our clock, so that an entry read again has the same ID.
 func LogEventID(t TargetID, e *LogEntry) string {
-	return deriveID("log", string(t), e.Source, e.Generation, e.ID, string(e.Raw))
+	return deriveID("log", string(t), e.Source, e.Generation, e.ID, string(e.Key))
 }
 
 func deriveID(parts ...string) string {

@@ -32,7 +32,7 @@ type Snapshot struct {
 	// Scope lists the places (Component.Place) that were read whole. Absence is judged only there.
 	Scope []string
 
-	HostPower  HostPower
+	HostPower  HostPower // means something only in a visit of the readings tier
 	Identity   *Identity // nil: not read in this visit
 	Components []Component
 	Readings   []Reading
@@ -72,11 +72,17 @@ type Gap struct {
 
 // LogInfo tells how a log was met: read, or skipped and why.
 type LogInfo struct {
-	ID      string
+	ID      string // LogEntry.Source of its entries: short, unique in the target
+	Path    string // where it lives: the LogService's URL path, "sel"; Cursors are keyed by it
 	Name    string
 	Total   *int // entries the service counts, nil if not told
 	Read    int
 	Skipped string // "journal", "dump", "post_codes", "audit", "no_entries", …; empty: read
+
+	Cleared bool // emptied since the last visit
+	Lost    bool // there is a hole between the last entry read before and the oldest one there now
+	Full    bool // no room left, or overflowed: new entries are not kept
+	More    bool // the visit ended before the log's end; the cursor stands at the last entry read
 }
 
 // LogEntry is one entry of the SEL or of a Redfish LogService.
@@ -84,7 +90,11 @@ type LogEntry struct {
 	Source     string // the log: "sel", "Lclog"
 	Generation string // changes when the log was cleared, so that a reused ID is new again
 	ID         string // as the service gives it
-	Raw        []byte // the SEL record's 16 bytes, or the entry's JSON (at most 16 KiB)
+	// Key is what makes the entry itself, however it was fetched: the SEL record's 16 bytes; of a Redfish entry a hash of
+	// Created, MessageId and Message. (The JSON of one entry differs between the collection and its own URL: HPE Cray EX
+	// adds links and ETags.)
+	Key []byte
+	Raw []byte // evidence: the SEL record's 16 bytes, or the entry's JSON (at most 16 KiB)
 
 	Created  time.Time // the BMC's clock; zero if it says none or its clock was not set
 	Observed time.Time // ours

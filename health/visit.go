@@ -18,8 +18,10 @@ const (
 // Visit is one tick of one target, or several tiers' ticks that were due together, and all that it brought. It is the
 // unit of recording: it commits whole or not at all.
 type Visit struct {
-	Seq     int64 // given by the store, in order of commit; 0 before
+	ID      string // VisitID: recording the same visit twice is recording it once
+	Seq     int64  // given by the store, in order of commit; 0 before
 	Target  TargetID
+	Where   *Target // the target as configured at this visit: sinks take site, rack and labels from here
 	Driver  string
 	Origin  Origin
 	Due     map[Tier]time.Time // the ticks it answers
@@ -31,10 +33,29 @@ type Visit struct {
 	Cost    Cost
 
 	Snapshot *Snapshot // nil for Missed; for Failed only its Cost and Gaps mean something
+	// Skipped are ticks before this visit that were not tried, as ranges with their reason: no tick goes unaccounted.
+	Skipped []TickRange
 	// Unread lists the known components that this visit should have read and did not: sinks write them as unknown.
 	Unread []ComponentRef
 	Events []Event
 	Delta  Delta
+}
+
+// TickRange is a run of ticks of one tier that were not tried.
+type TickRange struct {
+	Tier        Tier
+	First, Last time.Time // due times
+	Count       int
+	Reason      Reason
+}
+
+// VisitID derives the ID of a visit: of its target, its beginning and the ticks it answers.
+func VisitID(v *Visit) string {
+	parts := []string{"visit", string(v.Target), v.At().UTC().Format(time.RFC3339Nano)}
+	for _, t := range v.Tiers().List() {
+		parts = append(parts, t.String(), v.Due[t].UTC().Format(time.RFC3339Nano))
+	}
+	return deriveID(parts...)
 }
 
 // At is the time of the visit's points: when it began, or when it was due if it never did.
@@ -100,7 +121,9 @@ type Access struct {
 
 // Known is what is held of a target between visits: the same after a restart as before it.
 type Known struct {
-	Target     TargetID
+	Target TargetID
+	// Endpoint is the address and configured driver all this was learned from: another endpoint may be another machine.
+	Endpoint   string
 	Driver     string // the sticky choice for driver auto; "" before the first success
 	Identity   Identity
 	HostPower  HostPower
@@ -111,6 +134,9 @@ type Known struct {
 	Access     Access
 	Ticks      map[Tier]Tick // the last answered tick of each tier
 	FirstSeen  time.Time     // first successful visit; zero before
+	// Places that were read whole at least once, and when first. What is found in a place for the first time was there at
+	// the start; it was not inserted.
+	Places map[string]time.Time
 }
 
 // KnownComponent is a component as last seen, and since when its state and presence have been so.
@@ -129,6 +155,7 @@ type Tick struct {
 // Delta is what a visit changes of Known; it is committed with the visit, and applied in RAM only afterwards. Nil and
 // zero fields change nothing.
 type Delta struct {
+	Endpoint   string
 	Driver     string
 	Identity   *Identity
 	HostPower  *HostPower
@@ -139,18 +166,24 @@ type Delta struct {
 	Access     *Access
 	Ticks      map[Tier]Tick
 	FirstSeen  time.Time
+	Places     []string      // read whole for the first time, at the visit's time
+	PlacesAt   time.Time     // when
+	Forget     []ComponentID // no longer held at all: an absent part of long ago, a part of another class now
 }
 
 // NewKnown is what is known of a target before its first visit.
 func NewKnown(id TargetID) *Known {
 	return &Known{
 		Target: id, Components: map[ComponentID]KnownComponent{}, Faults: map[string]Fault{}, Cursors: Cursors{},
-		Ticks: map[Tier]Tick{}, Access: Access{State: AccessOK},
+		Ticks: map[Tier]Tick{}, Access: Access{State: AccessOK}, Places: map[string]time.Time{},
 	}
 }
 
 // Apply advances what is known by a committed delta.
 func (k *Known) Apply(d *Delta) {
+	if d.Endpoint != "" {
+		k.Endpoint = d.Endpoint
+	}
 	if d.Driver != "" {
 		k.Driver = d.Driver
 	}
@@ -180,7 +213,15 @@ func (k *Known) Apply(d *Delta) {
 		k.Access = *d.Access
 	}
 	for t, tick := range d.Ticks {
-		k.Ticks[t] = tick
+		if tick.Due.After(k.Ticks[t].Due) { // a visit of older ticks recorded late turns nothing back
+			k.Ticks[t] = tick
+		}
+	}
+	for _, p := range d.Places {
+		k.Places[p] = d.PlacesAt
+	}
+	for _, id := range d.Forget {
+		delete(k.Components, id)
 	}
 	if !d.FirstSeen.IsZero() {
 		k.FirstSeen = d.FirstSeen
