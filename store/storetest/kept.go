@@ -52,7 +52,7 @@ func deepCopy(v reflect.Value) reflect.Value {
 // Kept is the part of a recorded visit that a store gives back to followers, in the one form in which it gives it back:
 // times in UTC without a monotonic part (a BMC's own times keep their offset), empty lists and maps nil. Not kept with
 // the visit are its Delta, and of its snapshot the scope, identity, thresholds, cursors, memory, the list of logs, and the
-// descriptive fields of components beyond ID, class, name, presence and state; what is known of a target holds those.
+// fields of components beyond ID, class, name, presence, state and StateNotRead; what is known of a target holds those.
 func Kept(v *health.Visit) *health.Visit {
 	k := Clone(v)
 	k.Delta = health.Delta{}
@@ -64,7 +64,8 @@ func Kept(v *health.Visit) *health.Visit {
 		s.At = utc(s.At)
 		s.Scope, s.Identity, s.Logs, s.NextCursors, s.Memory = nil, nil, nil, nil, nil
 		for i, c := range s.Components {
-			s.Components[i] = health.Component{ID: c.ID, Class: c.Class, Name: c.Name, Presence: c.Presence, State: c.State}
+			s.Components[i] = health.Component{ID: c.ID, Class: c.Class, Name: c.Name, Presence: c.Presence, State: c.State,
+				StateNotRead: c.StateNotRead}
 		}
 		for i := range s.Readings {
 			s.Readings[i].Thresholds = nil
@@ -72,16 +73,19 @@ func Kept(v *health.Visit) *health.Visit {
 		for i := range s.Log {
 			e := &s.Log[i]
 			e.Observed, e.Created = utc(e.Observed), e.Created.Round(0)
-			e.Raw, e.Args = orNil(e.Raw), orNil(e.Args)
+			e.Key, e.Raw, e.Args = orNil(e.Key), orNil(e.Raw), orNil(e.Args)
 		}
 		s.Components, s.Readings, s.Log, s.Gaps = orNil(s.Components), orNil(s.Readings), orNil(s.Log), orNil(s.Gaps)
+	}
+	for i := range k.Skipped {
+		k.Skipped[i].First, k.Skipped[i].Last = utc(k.Skipped[i].First), utc(k.Skipped[i].Last)
 	}
 	for i := range k.Events {
 		e := &k.Events[i]
 		e.At, e.SourceTime = utc(e.At), e.SourceTime.Round(0)
 		e.Evidence = orNil(e.Evidence)
 	}
-	k.Events, k.Unread = orNil(k.Events), orNil(k.Unread)
+	k.Events, k.Unread, k.Skipped = orNil(k.Events), orNil(k.Unread), orNil(k.Skipped)
 	if len(k.Due) == 0 {
 		k.Due = nil
 	}

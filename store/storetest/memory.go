@@ -15,6 +15,7 @@ import (
 type Memory struct {
 	mu       sync.Mutex
 	visits   []*health.Visit // as recorded
+	seqs     map[string]int64 // by visit ID
 	known    map[health.TargetID]*health.Known
 	cursors  map[string]int64
 	rejected map[string][]health.Rejected
@@ -25,7 +26,7 @@ type Memory struct {
 // NewMemory is an empty store.
 func NewMemory() *Memory {
 	return &Memory{
-		known: map[health.TargetID]*health.Known{}, cursors: map[string]int64{},
+		seqs: map[string]int64{}, known: map[health.TargetID]*health.Known{}, cursors: map[string]int64{},
 		rejected: map[string][]health.Rejected{}, changed: make(chan struct{}),
 	}
 }
@@ -51,17 +52,24 @@ func (m *Memory) Recall(ctx context.Context, id health.TargetID) (*health.Known,
 	return health.NewKnown(id), nil
 }
 
-// Record commits a visit and sets its Seq. It returns the error of Refuse, ctx's, or one for a visit without a target or
-// one that has a Seq already.
+// Record commits a visit and sets its Seq, and its ID if it has none. A visit whose ID is recorded already is not recorded
+// again: it gets the Seq it has. Errors are those of Refuse, ctx's, and one for a visit without a target or a time.
 func (m *Memory) Record(ctx context.Context, v *health.Visit) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if v.Target == "" || v.Seq != 0 {
-		return errors.New("record visit: no target, or recorded before")
+	if v.Target == "" || v.At().IsZero() {
+		return errors.New("record visit: no target or no time")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if v.ID == "" {
+		v.ID = health.VisitID(v)
+	}
+	if seq, ok := m.seqs[v.ID]; ok {
+		v.Seq = seq
+		return nil
+	}
 	if m.refuse != nil {
 		if err := m.refuse(v); err != nil {
 			return err
@@ -73,6 +81,7 @@ func (m *Memory) Record(ctx context.Context, v *health.Visit) error {
 		m.known[v.Target] = k
 	}
 	v.Seq = int64(len(m.visits)) + 1
+	m.seqs[v.ID] = v.Seq
 	c := Clone(v)
 	m.visits = append(m.visits, c)
 	k.Apply(Clone(&c.Delta))
