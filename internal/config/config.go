@@ -1,0 +1,194 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"dewline/health"
+	"dewline/internal/schedule"
+	"dewline/internal/secret"
+)
+
+// Config is a configuration without faults.
+type Config struct {
+	DataDir   string // absolute
+	Schedule  Schedule
+	Collector Collector
+	Log       Log
+	Targets   []Target
+	InfluxDB  *InfluxDB // nil: nothing is delivered
+
+	// Warnings are what works and should not stay: inline secrets, TLS that is not verified, two targets of one BMC.
+	Warnings []Fault
+
+	secrets []placedSecret
+}
+
+// Schedule is when the tiers are due, unless a target says otherwise.
+type Schedule struct {
+	Tiers    map[health.Tier]schedule.Spec // one for every tier
+	Spread   time.Duration                 // over how long the targets of a cron spec with fields are spread
+	Timezone *time.Location                // of specs that name none
+}
+
+// Collector bounds the work of reading.
+type Collector struct {
+	Slots     int                           // targets read at the same time
+	Deadlines map[health.Tier]time.Duration // the longest a visit of a tier may take; one for every tier
+}
+
+// Log is how dewline speaks on standard error.
+type Log struct {
+	Level  slog.Level
+	Format string // text or json
+}
+
+// Target is one BMC and how to get at it.
+type Target struct {
+	health.Target
+	Credential   Credential
+	TLS          TLS
+	Schedule     map[health.Tier]schedule.Spec // one for every tier: the target's own, or the common one
+	Auth         string                        // Redfish: auto, session or basic
+	Privilege    string                        // IPMI: user, operator or administrator
+	CipherSuites []int                         // IPMI: in order of preference; 17 and 3 are known
+}
+
+// Credential is a name and a password. The password is resolved when a session is opened.
+type Credential struct {
+	Name     string
+	Username string
+	Password secret.Ref
+}
+
+// TLS is how a BMC's certificate is verified. At most one of the three is set; none means the system's authorities.
+type TLS struct {
+	CAFile      string // absolute path of a PEM file
+	Fingerprint string // SHA-256 of the certificate, 64 lower-case hex digits
+	Insecure    bool
+}
+
+// InfluxDB is where readings and events are delivered.
+type InfluxDB struct {
+	URL          string
+	Organization string     // 2.x and 3.x
+	Bucket       string     // 1.8: "database/retention policy"
+	Token        secret.Ref // 1.8: user:password
+	Timeout      time.Duration
+	TLS          InfluxTLS
+}
+
+// InfluxTLS is how the certificate of InfluxDB is verified. At most one is set.
+type InfluxTLS struct {
+	CAFile   string // absolute path of a PEM file
+	Insecure bool
+}
+
+// Default is the configuration of an empty file.
+func Default() *Config {
+	c, _, _ := defaults()
+	return c
+}
+
+// defaults has every default there is: those of the file, of a target, of [influxdb].
+func defaults() (*Config, *Target, *InfluxDB) {
+	spec := func(s string) schedule.Spec {
+		p, err := schedule.Parse(s, time.UTC)
+		if err != nil {
+			panic(err) // a default of ours; every test would fail
+		}
+		return p
+	}
+	c := &Config{
+		DataDir: "/var/lib/dewline",
+		Schedule: Schedule{
+			Tiers: map[health.Tier]schedule.Spec{
+				health.TierReadings:  spec("@every 60s"),
+				health.TierEvents:    spec("@every 60s"),
+				health.TierHealth:    spec("@every 15m"),
+				health.TierInventory: spec("0 3 * * *"),
+			},
+			Spread:   schedule.DefaultSpread,
+			Timezone: time.UTC,
+		},
+		Collector: Collector{
+			Slots: 32,
+			Deadlines: map[health.Tier]time.Duration{
+				health.TierReadings: 30 * time.Second,
+				health.TierEvents:   30 * time.Second,
+				// Lenovo XCC takes 11 s for one drive, an NVIDIA DGX minutes for its list of firmware.
+				health.TierHealth:    5 * time.Minute,
+				health.TierInventory: 10 * time.Minute,
+			},
+		},
+		Log: Log{Level: slog.LevelInfo, Format: "text"},
+	}
+	t := &Target{
+		Target: health.Target{Driver: health.DriverAuto},
+		Auth:   "auto",
+		// Sensors, SEL and FRU can be read by a plain user; an account that may do no more can do no harm.
+		Privilege:    "user",
+		CipherSuites: []int{17, 3},
+	}
+	return c, t, &InfluxDB{Timeout: 20 * time.Second}
+}
+
+// maxFile bounds a configuration: 10,000 targets take about 4 MB.
+const maxFile = 64 << 20
+
+// Load reads a configuration file. The error is Faults if the file could be read and is wrong.
+func Load(path string) (*Config, error) {
+	data, err := readRegular(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// readRegular reads a regular file of limited size. A FIFO or a device would block or never end.
+func readRegular(path string, limit int64) ([]byte, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	return b, nil
+}
+
+// SearchPath is where a configuration is looked for when no -c names one.
+var SearchPath = []string{"./dewline.toml", "/etc/dewline/dewline.toml"}
+
+// Find is the path of the configuration: what -c says, else the first file of SearchPath that is there.
+func Find(flag string) (string, error) { return find(flag, SearchPath) }
+
+func find(flag string, places []string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	for _, p := range places {
+		// One that is there and cannot be read is an error to tell, not a reason to take another.
+		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("find configuration: neither %s nor %s exists (name one with -c FILE)", places[0], places[1])
+}

@@ -1,0 +1,97 @@
+package config
+
+// The raw structs are the shape of the file. Each key of them stands in config.example.toml, which a test compares with
+// them. Whether a key was given is asked of its place, not of its value.
+
+type rawFile struct {
+	DataDir     string          `toml:"data_dir"`
+	Schedule    rawSchedule     `toml:"schedule"`
+	Collector   rawCollector    `toml:"collector"`
+	Log         rawLog          `toml:"log"`
+	InfluxDB    rawInfluxDB     `toml:"influxdb"`
+	Credentials []rawCredential `toml:"credential"`
+	Targets     []rawTarget     `toml:"target"`
+}
+
+type rawTiers struct {
+	Readings  string `toml:"readings"`
+	Events    string `toml:"events"`
+	Health    string `toml:"health"`
+	Inventory string `toml:"inventory"`
+}
+
+type rawSchedule struct {
+	Readings  string `toml:"readings"`
+	Events    string `toml:"events"`
+	Health    string `toml:"health"`
+	Inventory string `toml:"inventory"`
+	Spread    string `toml:"spread"`
+	Timezone  string `toml:"timezone"`
+}
+
+type rawCollector struct {
+	Slots     int      `toml:"slots"`
+	Deadlines rawTiers `toml:"deadlines"`
+}
+
+type rawLog struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+type rawInfluxDB struct {
+	URL          string       `toml:"url"`
+	Organization string       `toml:"organization"`
+	Bucket       string       `toml:"bucket"`
+	Token        string       `toml:"token"`
+	Timeout      string       `toml:"timeout"`
+	TLS          rawInfluxTLS `toml:"tls"`
+}
+
+type rawInfluxTLS struct {
+	CAFile   string `toml:"ca_file"`
+	Insecure bool   `toml:"insecure"`
+}
+
+type rawCredential struct {
+	Name     string `toml:"name"`
+	Username string `toml:"username"`
+	Password string `toml:"password"`
+}
+
+type rawTarget struct {
+	Name       string            `toml:"name"`
+	Address    string            `toml:"address"`
+	Driver     string            `toml:"driver"`
+	Credential string            `toml:"credential"`
+	Site       string            `toml:"site"`
+	Rack       string            `toml:"rack"`
+	Position   int               `toml:"position"`
+	Labels     map[string]string `toml:"labels"`
+	Expect     rawExpect         `toml:"expect"`
+	Schedule   rawTiers          `toml:"schedule"`
+	TLS        rawTLS            `toml:"tls"`
+	Redfish    rawRedfish        `toml:"redfish"`
+	IPMI       rawIPMI           `toml:"ipmi"`
+}
+
+type rawExpect struct {
+	Fans   int `toml:"fans"`
+	PSUs   int `toml:"psus"`
+	Drives int `toml:"drives"`
+}
+
+type rawTLS struct {
+	CAFile      string `toml:"ca_file"`
+	Fingerprint string `toml:"fingerprint"`
+	Insecure    bool   `toml:"insecure"`
+}
+
+type rawRedfish struct {
+	Auth string `toml:"auth"`
+}
+
+type rawIPMI struct {
+	Privilege    string `toml:"privilege"`
+	CipherSuites []int  `toml:"cipher_suites"`
+}
