@@ -16,7 +16,11 @@ var expandForm = regexp.MustCompile(`^([.*~])(?:\(\$levels=([0-9]{1,2})\))?$`)
 
 // query applies $skip, $top and $expand.
 func (s *RedfishServer) query(v any, r *http.Request, now time.Time) (any, error) {
-	if r.URL.RawQuery == "" {
+	size := 0
+	if p, ok := s.res.(interface{ pageSize(path string) int }); ok {
+		size = p.pageSize(cleanPath(r.URL.Path))
+	}
+	if r.URL.RawQuery == "" && size == 0 {
 		return v, nil
 	}
 	q, err := url.ParseQuery(r.URL.RawQuery)
@@ -30,6 +34,9 @@ func (s *RedfishServer) query(v any, r *http.Request, now time.Time) (any, error
 	top, err := queryInt(q, "$top")
 	if err != nil {
 		return nil, err
+	}
+	if top < 0 && size > 0 {
+		top = size
 	}
 	expand := q.Get("$expand")
 	if (skip < 0 || s.o.IgnoreSkip) && top < 0 && (expand == "" || !s.o.Expand) {
