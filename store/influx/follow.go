@@ -1,0 +1,204 @@
+package influx
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"dewline/health"
+)
+
+// fetch is how many visits are asked of the log at a time: enough for a batch, little enough to hold.
+const fetch = 128
+
+// Run follows the log and delivers until ctx ends, and returns nil then. What was not acknowledged by that time is sent
+// again by the next Run.
+func (s *Sink) Run(ctx context.Context) error {
+	var cursor int64
+	if !s.insist(ctx, "read the sink's cursor", func(ctx context.Context) (err error) {
+		cursor, err = s.log.SinkCursor(ctx, s.o.Name)
+		return err
+	}) {
+		return nil
+	}
+	s.mu.Lock()
+	s.state.Cursor = cursor
+	s.mu.Unlock()
+	for {
+		changed := s.log.Changed() // before After: what commits in between wakes us
+		var visits []*health.Visit
+		if !s.insist(ctx, "read the log", func(ctx context.Context) (err error) {
+			visits, err = s.log.After(ctx, cursor, fetch)
+			return err
+		}) {
+			return nil
+		}
+		if len(visits) == 0 {
+			s.pending(time.Time{})
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		for len(visits) > 0 {
+			s.pending(visits[0].At())
+			pts, n := s.take(visits)
+			seq := visits[n-1].Seq
+			if !s.deliver(ctx, pts, seq) {
+				return nil
+			}
+			cursor, visits = seq, visits[n:]
+		}
+	}
+}
+
+// point is one line and the visit it is of.
+type point struct {
+	line string
+	seq  int64
+}
+
+// take encodes visits from the front until a batch is full, at least one, and says how many.
+func (s *Sink) take(visits []*health.Visit) (pts []point, n int) {
+	for n < len(visits) {
+		v := visits[n]
+		lines := Encode(v, s.where(v))
+		if n > 0 && len(pts)+len(lines) > s.batch {
+			break
+		}
+		for _, l := range lines {
+			pts = append(pts, point{l, v.Seq})
+		}
+		n++
+	}
+	return pts, n
+}
+
+// where is the target as configured at the visit, so that a write repeated after a change of configuration is the same;
+// for a visit that does not tell, as configured now.
+func (s *Sink) where(v *health.Visit) health.Target {
+	if v.Where != nil {
+		return *v.Where
+	}
+	t, _ := s.target(v.Target)
+	return t
+}
+
+// deliver puts whole visits, up to seq, into the server, sets refused points aside, and moves the cursor. It is false if
+// ctx ended before that.
+func (s *Sink) deliver(ctx context.Context, pts []point, seq int64) bool {
+	var rejected []health.Rejected
+	for rest := pts; len(rest) > 0; {
+		n := min(len(rest), s.batch)
+		r, err := s.put(ctx, rest[:n])
+		if err != nil {
+			return false
+		}
+		rejected, rest = append(rejected, r...), rest[n:]
+	}
+	// The server has it: say so even if we are just being stopped, rather than send it all again.
+	ctx, cancel := keepAlive(ctx)
+	defer cancel()
+	if len(rejected) > 0 {
+		if !s.insist(ctx, "quarantine refused points", func(ctx context.Context) error {
+			return s.log.Quarantine(ctx, s.o.Name, rejected)
+		}) {
+			return false
+		}
+		s.sayRefused(rejected)
+	}
+	if !s.insist(ctx, "move the sink's cursor", func(ctx context.Context) error {
+		return s.log.SetSinkCursor(ctx, s.o.Name, seq)
+	}) {
+		return false
+	}
+	s.mu.Lock()
+	s.state.Cursor = seq
+	s.state.Delivered += int64(len(pts) - len(rejected))
+	s.state.Quarantined += int64(len(rejected))
+	s.mu.Unlock()
+	return true
+}
+
+// stopGrace is how long what is already stored may take to be noted after a stop.
+const stopGrace = 5 * time.Second
+
+// keepAlive is a context that lives stopGrace longer than ctx.
+func keepAlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	kept, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(stopGrace, cancel)
+		context.AfterFunc(kept, func() { t.Stop() })
+	})
+	return kept, func() { stop(); cancel() }
+}
+
+// insist does what must succeed, with back-off, until it does or ctx ends; then it is false.
+func (s *Sink) insist(ctx context.Context, what string, do func(context.Context) error) bool {
+	for try := 0; ; try++ {
+		err := do(ctx)
+		if err == nil {
+			if try > 0 {
+				s.recovered()
+			}
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.troubled(&failure{kind: "store", text: what + ": " + err.Error()})
+		if !s.back.wait(ctx, try, 0) {
+			return false
+		}
+	}
+}
+
+func (s *Sink) pending(oldest time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = oldest
+}
+
+// troubled notes that nothing goes on for now. Each kind of trouble is said once until delivery goes on again.
+func (s *Sink) troubled(f *failure) {
+	s.mu.Lock()
+	if s.state.LastError == "" {
+		s.state.Since = time.Now()
+	}
+	s.state.LastError = s.hide.Replace(f.Error())
+	text, said := s.state.LastError, s.said[f.kind]
+	s.said[f.kind] = true
+	s.mu.Unlock()
+	if !said {
+		s.o.Log.Warn("influxdb: nothing is delivered now; points are kept and sent again", slog.String("sink", s.o.Name),
+			slog.String("url", s.o.URL), slog.String("error", text))
+	}
+}
+
+func (s *Sink) recovered() {
+	s.mu.Lock()
+	since := s.state.Since
+	s.state.LastError, s.state.Since = "", time.Time{}
+	clear(s.said)
+	s.mu.Unlock()
+	if !since.IsZero() {
+		s.o.Log.Info("influxdb: delivering again", slog.String("sink", s.o.Name),
+			slog.Duration("after", time.Since(since).Round(time.Second)))
+	}
+}
+
+// sayRefused logs the first refusal of each measurement and reason, since a field of the wrong type is refused for ever.
+func (s *Sink) sayRefused(rows []health.Rejected) {
+	for _, r := range rows {
+		key := fmt.Sprint(measurementOf(r.Line), conflict(r.Error))
+		if s.refused[key] || len(s.refused) >= 100 {
+			continue
+		}
+		s.refused[key] = true
+		s.o.Log.Warn("influxdb refuses points for good; they go to quarantine, the others are stored",
+			slog.String("sink", s.o.Name), slog.Int64("visit", r.Seq), slog.String("line", r.Line), slog.String("error", r.Error))
+	}
+}

@@ -1,0 +1,165 @@
+package influx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
+	"github.com/influxdata/influxdb-client-go/v2/api"
+
+	"dewline/health"
+	"dewline/internal/secret"
+)
+
+// Log is what a store gives a follower. Its methods may be called while others record.
+type Log interface {
+	// After is up to limit committed visits with a Seq above seq, in order of commit.
+	After(ctx context.Context, seq int64, limit int) ([]*health.Visit, error)
+	// Changed is closed by the next commit.
+	Changed() <-chan struct{}
+	// SinkCursor is the Seq up to which the sink of that name has delivered; 0 for a new one.
+	SinkCursor(ctx context.Context, name string) (int64, error)
+	SetSinkCursor(ctx context.Context, name string, seq int64) error
+	// Quarantine keeps lines the server refused. The same line of the same visit twice is kept once.
+	Quarantine(ctx context.Context, sink string, rows []health.Rejected) error
+}
+
+// Defaults of Options.
+const (
+	DefaultName       = "influxdb"
+	DefaultTimeout    = 20 * time.Second
+	DefaultBatchLines = 5000
+)
+
+// Options of a Sink. URL and Bucket are needed.
+type Options struct {
+	URL          string        // http:// or https://, without credentials
+	Organization string        // 2.x; 1.8 and 3.x take no notice
+	Bucket       string        // 1.8: "database/retention policy"
+	Token        secret.Secret // 1.8: "user:password"; none where the server asks for none
+	Timeout      time.Duration // of one write, 0: DefaultTimeout
+	BatchLines   int           // at most so many points in one write, 0: DefaultBatchLines
+	CAFile       string        // PEM; the system's authorities are not trusted then. Read when the first connection is made
+	Insecure     bool          // any certificate is taken
+	Name         string        // of the sink's cursor and quarantine, "": DefaultName
+	Log          *slog.Logger  // nil: says nothing
+}
+
+// Sink delivers to one bucket. Run it once; State and Check may be called at any time from any goroutine.
+type Sink struct {
+	o       Options
+	log     Log
+	target  func(health.TargetID) (health.Target, bool)
+	api     api.WriteAPIBlocking
+	hide    *strings.Replacer
+	back    backoff
+	batch   int // points in one write; a 413 makes it less. Only Run's goroutine uses it
+	refused map[string]bool
+
+	mu    sync.Mutex
+	state State
+	since time.Time // of the oldest visit that is not delivered
+	said  map[string]bool
+}
+
+// State is how delivery stands.
+type State struct {
+	Name        string
+	Cursor      int64         // Seq of the last visit that was delivered whole
+	Oldest      time.Time     // of the oldest visit known to be undelivered, zero if there is none
+	Lag         time.Duration // how long ago that is, 0 if there is none
+	LastError   string        // what stands in the way now, "" if nothing does; holds no secret
+	Since       time.Time     // since when
+	Delivered   int64         // points acknowledged since the start
+	Quarantined int64         // points refused for good since the start
+}
+
+// New checks the options and makes a Sink. It does no I/O. target gives what is configured of a target now: it is asked
+// for visits that do not carry that themselves.
+func New(o Options, log Log, target func(health.TargetID) (health.Target, bool)) (*Sink, error) {
+	u, err := url.Parse(o.URL)
+	switch {
+	case err != nil: // its text may hold a password
+		return nil, errors.New("influxdb: the url cannot be read")
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return nil, errors.New("influxdb: the url must be http://HOST[:PORT] or https://HOST[:PORT]")
+	case u.User != nil:
+		return nil, errors.New("influxdb: the url must not hold credentials; set token (1.8: \"user:password\")")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("influxdb: the url must end with its path; organization and bucket have keys of their own")
+	case o.Bucket == "":
+		return nil, errors.New("influxdb: bucket is not set (1.8: \"database/retention policy\")")
+	case o.BatchLines < 0 || o.Timeout < 0:
+		return nil, errors.New("influxdb: the timeout and the size of a batch must not be negative")
+	case log == nil || target == nil:
+		return nil, errors.New("influxdb: no log or no targets to follow")
+	}
+	if o.Name == "" {
+		o.Name = DefaultName
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.BatchLines == 0 {
+		o.BatchLines = DefaultBatchLines
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Sink{
+		o: o, log: log, target: target, back: defaultBackoff, batch: o.BatchLines,
+		hide: hider(o.Token.Reveal()), refused: map[string]bool{}, said: map[string]bool{},
+		state: State{Name: o.Name},
+	}
+	s.connect(newTransport(o.CAFile, o.Insecure))
+	return s, nil
+}
+
+func (s *Sink) connect(base http.RoundTripper) {
+	opts := influxdb2.DefaultOptions().SetHTTPClient(newClient(base, s.o.Timeout)).
+		SetApplicationName("dewline").SetPrecision(time.Nanosecond).SetUseGZip(false)
+	s.api = influxdb2.NewClientWithOptions(s.o.URL, s.o.Token.Reveal(), opts).WriteAPIBlocking(s.o.Organization, s.o.Bucket)
+}
+
+// hider takes the token, and the password in one of the form user:password, out of texts. It is a second fence: nothing
+// of ours puts them there, but a server may echo what it was sent.
+func hider(token string) *strings.Replacer {
+	var pairs []string
+	if len(token) >= 4 { // a shorter one would take letters out of every word
+		pairs = append(pairs, token, "***")
+	}
+	if _, password, ok := strings.Cut(token, ":"); ok && len(password) >= 4 {
+		pairs = append(pairs, password, "***")
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// State is how delivery stands now.
+func (s *Sink) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state
+	if st.Oldest = s.since; !st.Oldest.IsZero() {
+		st.Lag = max(0, time.Since(st.Oldest))
+	}
+	return st
+}
+
+// Check sends one write that holds no point. The server must find the address, the token and the bucket right to
+// acknowledge it, and stores nothing.
+func (s *Sink) Check(ctx context.Context) error {
+	if f := s.send(ctx, []string{probe}); f != nil && !f.emptyWrite() {
+		return fmt.Errorf("check influxdb at %s: %w", s.o.URL, f)
+	}
+	return nil
+}
+
+// probe is a comment of line protocol: an empty body is an error to 2.x.
+const probe = "# dewline check"
