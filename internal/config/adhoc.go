@@ -42,8 +42,8 @@ func AdHoc(given Target) (*Target, error) {
 		}
 		t.Driver = a.driver
 	}
-	if (given.Credential.Username == "") != given.Credential.Password.IsZero() {
-		refuse("--username", "a user name and a password go together", "give --username and --password env:NAME")
+	if given.Credential.Username == "" && !given.Credential.Password.IsZero() {
+		refuse("--username", "a password needs a user name", "")
 	}
 	if n := len(given.Credential.Username); t.Driver == health.DriverIPMI && n > 16 {
 		refuse("--username", fmt.Sprintf("the user name has %d bytes: IPMI knows 16", n), "")

@@ -20,6 +20,7 @@ type place struct {
 type decoder struct {
 	src    *source
 	places map[string]place // by path: target[2].tls.ca_file
+	meant  map[string]bool  // paths that a misspelt key probably stands for
 	faults []Fault
 }
 
@@ -54,6 +55,9 @@ func (d *decoder) table(t *table, v reflect.Value, path string) {
 		i := slices.Index(keys, e.name)
 		if i < 0 {
 			d.fault(p, e.at, "unknown key "+quote(e.name), unknownHint(e.name, keys))
+			if meant := nearest(e.name, keys); meant != "" {
+				d.meant[join(path, meant)] = true
+			}
 			continue
 		}
 		d.places[p] = place{key: e.at, value: e.val.at}

@@ -108,6 +108,9 @@ func (s *source) fault(at int, key, message, hint string) Fault {
 
 // quote shows a word of the file: in backticks, or escaped if it holds what a terminal must not get.
 func quote(s string) string {
+	if s == "" {
+		return `""`
+	}
 	const longest = 80
 	if utf8.RuneCountInString(s) > longest {
 		s = string([]rune(s)[:longest]) + "…"

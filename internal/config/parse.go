@@ -24,6 +24,7 @@ type checker struct {
 	src      *source
 	base     string // the folder relative paths belong to
 	places   map[string]place
+	meant    map[string]bool // keys that are there, misspelt
 	faults   []Fault
 	warnings []Fault
 	secrets  []placedSecret
@@ -42,9 +43,9 @@ func Parse(file string, data []byte) (*Config, error) {
 	src := newSource(file, data)
 	root, faults, broken := parseTree(src)
 	raw := &rawFile{}
-	d := &decoder{src: src, places: map[string]place{}}
+	d := &decoder{src: src, places: map[string]place{}, meant: map[string]bool{}}
 	d.table(root, reflect.ValueOf(raw).Elem(), "")
-	c := &checker{src: src, base: base, places: d.places, faults: slices.Concat(faults, d.faults), whole: !broken}
+	c := &checker{src: src, base: base, places: d.places, meant: d.meant, faults: slices.Concat(faults, d.faults), whole: !broken}
 	if len(c.faults) == 0 {
 		c.second(data)
 	}
@@ -106,7 +107,7 @@ func (c *checker) warn(path, message, hint string) {
 
 // required tells whether a key has a value to check, and that it is missing if it is.
 func (c *checker) required(path, table string) bool {
-	if _, there := c.places[path]; !there && c.whole {
+	if _, there := c.places[path]; !there && c.whole && !c.meant[path] {
 		name := path[strings.LastIndexByte(path, '.')+1:]
 		c.fault(path, fmt.Sprintf("%s lacks %s", table, quote(name)), "")
 	}
@@ -203,7 +204,11 @@ func (c *checker) specs(table string, raw rawTiers, loc *time.Location, tiers ma
 			if inner := errors.Unwrap(err); inner != nil {
 				err = inner // the outer one repeats the spec
 			}
-			c.fault(path, fmt.Sprintf("%s cannot be scheduled: %v", quote(text), err), `for example "@every 60s" or "0 3 * * *"`)
+			hint := `for example "@every 60s" or "0 3 * * *"`
+			if strings.Contains(err.Error(), "@every") {
+				hint = "" // the message has an example of its own
+			}
+			c.fault(path, fmt.Sprintf("%s cannot be scheduled: %v", quote(text), err), hint)
 			continue
 		}
 		tiers[t] = spec

@@ -100,7 +100,7 @@ func (c *checker) credential(path string, raw *rawCredential) *Credential {
 	}
 	if c.required(path+".password", "[[credential]]") {
 		if raw.Password == "" {
-			c.fault(path+".password", "`password` is empty", "use file:/path, env:NAME or cred:NAME")
+			c.warn(path+".password", "`password` is empty: anyone can log in to these BMCs", "set one on them")
 		} else {
 			cred.Password = c.secret(path+".password", raw.Password)
 		}
@@ -150,7 +150,7 @@ func (c *checker) target(path string, def *Target, raw *rawTarget, common *Sched
 	t.TLS = TLS{CAFile: c.caFile(path+".tls.ca_file", raw.TLS.CAFile), Insecure: raw.TLS.Insecure}
 	t.TLS.Fingerprint = c.fingerprint(path+".tls.fingerprint", raw.TLS.Fingerprint)
 	c.oneTrust(path+".tls", raw.TLS)
-	if raw.TLS.Insecure {
+	if raw.TLS.Insecure && t.Driver != health.DriverIPMI {
 		c.warn(path+".tls.insecure", "the certificate of this BMC is not verified", "use ca_file or fingerprint")
 	}
 	if c.has(path + ".redfish.auth") {

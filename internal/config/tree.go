@@ -109,6 +109,10 @@ func (b *builder) syntaxFault(err error, rest []byte) (at int) {
 	case strings.HasPrefix(message, "expected value"), strings.HasPrefix(message, "expected keyword"):
 		message = "a value is missing or misspelt"
 		hint = `a text stands in quotes: "…"`
+	case strings.HasPrefix(message, "expected newline"):
+		message, hint = "the line should end here", "one key = value in a line, a text in one pair of quotes"
+	case strings.Contains(message, "cannot have new lines"):
+		message, hint = "this text is not closed", "its closing quote is missing"
 	case secretKey.Match(line):
 		message = offending.ReplaceAllString(message, "") // may be a character of a password
 	}
