@@ -15,12 +15,16 @@ func Endpoint(t Target) string { return t.Driver + " " + t.Address }
 // not be taken for this one. Components, faults and ticks stay: they are the target's history.
 func (k *Known) For(t Target) *Known {
 	if e := Endpoint(t); k.Endpoint != e {
-		if k.Endpoint != "" {
-			k.Driver, k.Cursors, k.Memory, k.Access = "", Cursors{}, nil, Access{State: AccessOK}
-		}
-		k.Endpoint = e
+		k.moved(e)
 	}
 	return k
+}
+
+func (k *Known) moved(endpoint string) {
+	if k.Endpoint != "" {
+		k.Driver, k.Cursors, k.Memory, k.Access = "", Cursors{}, nil, Access{State: AccessOK}
+	}
+	k.Endpoint = endpoint
 }
 
 // Merge is c over what was known, and whether that changes anything worth keeping. Empty descriptive fields keep what was

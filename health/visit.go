@@ -181,8 +181,8 @@ func NewKnown(id TargetID) *Known {
 
 // Apply advances what is known by a committed delta.
 func (k *Known) Apply(d *Delta) {
-	if d.Endpoint != "" {
-		k.Endpoint = d.Endpoint
+	if d.Endpoint != "" && d.Endpoint != k.Endpoint {
+		k.moved(d.Endpoint)
 	}
 	if d.Driver != "" {
 		k.Driver = d.Driver

@@ -1,0 +1,221 @@
+package detect
+
+import (
+	"slices"
+	"strings"
+
+	"dewline/health"
+)
+
+// components judges the parts that the snapshot lists.
+func (p *pass) components(s *health.Snapshot) {
+	byComponent := map[health.ComponentID][]health.Reading{}
+	for _, r := range s.Readings {
+		if r.Thresholds != nil {
+			byComponent[r.Component] = append(byComponent[r.Component], r)
+		}
+	}
+	for i := range s.Components {
+		c := &s.Components[i]
+		before, seen := p.known.Components[c.ID]
+		p.identity(c, before.Component, seen)
+		if c.StateNotRead || p.asleep(c) {
+			continue
+		}
+		if c.Presence == health.Absent {
+			if seen && before.Presence == health.Present {
+				p.removed(before.Component, "reported absent", words(c.Status)...)
+			}
+			p.conditions(c, seen) // a detector that is absent says so by a condition
+			continue
+		}
+		if c.Presence == health.Present {
+			p.returned(c)
+		}
+		p.conditions(c, seen)
+		if !isRollUp(c.Class) {
+			p.state(c, seen, byComponent[c.ID])
+		}
+	}
+}
+
+// asleep says whether a part draws its life from a host that is off: then it is unknown, whatever a service says of it.
+func (p *pass) asleep(c *health.Component) bool {
+	return p.hostOff() && SleepsWithHost(c.Class)
+}
+
+func (p *pass) hostOff() bool {
+	if p.visit.Tiers().Has(health.TierReadings) {
+		return p.visit.Snapshot.HostPower == health.HostOff
+	}
+	return p.known.HostPower == health.HostOff
+}
+
+// SleepsWithHost lists the classes that are unknown while the host is off: fans stand still, rails have no volts, drives
+// do not answer, and none of that is a fault.
+func SleepsWithHost(c health.Class) bool {
+	switch c {
+	case health.ClassFan, health.ClassVoltage, health.ClassDrive, health.ClassVolume, health.ClassStorageController, health.ClassMemory,
+		health.ClassCPU, health.ClassGPU, health.ClassPCIe:
+		return true
+	}
+	return false
+}
+
+// identity reports parts put in and parts exchanged.
+func (p *pass) identity(c *health.Component, before health.Component, seen bool) {
+	if c.Presence == health.Absent {
+		return
+	}
+	was := finding{component: c.ID, class: c.Class, kind: health.KindInserted, severity: health.SeverityInfo, rule: RulePresence}
+	switch {
+	case seen && before.Serial != "" && c.Serial != "" && before.Serial != c.Serial:
+		was.message = label(c, &before) + " was exchanged: another serial number"
+		was.evidence = []string{"serial before: " + before.Serial, "serial now: " + c.Serial}
+		// Another part: what was wrong with the old one is not known of this one. If it is, this visit says so anew.
+		p.dropFaults(c.ID, was.message)
+	case c.StateNotRead || c.Presence != health.Present || !isHardware(c.Class):
+		return
+	case seen && before.Presence == health.Absent:
+		was.message = label(c, &before) + " was put in"
+		was.evidence = words(c.Status)
+	case !seen && p.placeKnown(c):
+		was.message = label(c, nil) + " was put in: its place had been read before without it"
+	default:
+		return
+	}
+	p.emit(p.event(was, health.Momentary))
+}
+
+func (p *pass) placeKnown(c *health.Component) bool {
+	_, ok := p.known.Places[c.Place]
+	return ok && c.Place != ""
+}
+
+// isHardware lists what a hand can put in: new sensors come with firmware.
+func isHardware(c health.Class) bool {
+	switch c {
+	case health.ClassFan, health.ClassPSU, health.ClassDrive, health.ClassStorageController, health.ClassMemory, health.ClassCPU, health.ClassGPU,
+		health.ClassPCIe, health.ClassNIC, health.ClassBattery, health.ClassPump:
+		return true
+	}
+	return false
+}
+
+// removed is the end of a part: its faults are over, and its absence is one.
+func (p *pass) removed(c health.Component, how string, evidence ...string) {
+	kind := health.KindAbsentRemoved
+	message := label(&c, nil) + " is gone: " + how
+	if c.Class == health.ClassLeakDetector {
+		// Nobody may say "dry" any more.
+		kind, message = health.KindDetectorFault, message+"; it can detect nothing"
+	}
+	for _, k := range p.faultsOf(c.ID) {
+		if k.kind != kind {
+			p.clear(k, label(&c, nil)+" was removed", how)
+		}
+	}
+	p.holds(finding{
+		component: c.ID, class: c.Class, kind: kind, severity: health.SeverityWarning, rule: RulePresence, message: message, evidence: evidence,
+	})
+}
+
+func (p *pass) returned(c *health.Component) {
+	for _, kind := range []health.Kind{health.KindAbsentRemoved, health.KindDetectorFault} {
+		k := key{c.ID, kind}
+		if f, ok := p.open[k]; ok && f.Rule == RulePresence {
+			p.clear(k, label(c, nil)+" is present again", words(c.Status)...)
+		}
+	}
+}
+
+// gone judges the parts that are no longer listed.
+func (p *pass) gone() {
+	var ids []health.ComponentID
+	for id, c := range p.known.Components {
+		if c.Presence == health.Present && p.known.Gone(c.Component, p.visit) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		c := p.known.Components[id].Component
+		p.removed(c, "its place was read and no longer lists it", "place: "+c.Place)
+	}
+}
+
+func (p *pass) dropFaults(id health.ComponentID, why string) {
+	for _, k := range p.faultsOf(id) {
+		if p.open[k].Rule != RulePresence {
+			p.clear(k, why)
+		}
+	}
+}
+
+func (p *pass) faultsOf(id health.ComponentID) []key {
+	var ks []key
+	for k := range p.open {
+		if k.component == id {
+			ks = append(ks, k)
+		}
+	}
+	slices.SortFunc(ks, compareKeys)
+	return ks
+}
+
+// conditions opens and clears what the service names.
+func (p *pass) conditions(c *health.Component, seen bool) {
+	asserted := map[health.Kind]finding{}
+	var order []health.Kind
+	for _, n := range c.Conditions {
+		if n.Kind == "" || n.Severity == health.SeverityOK {
+			continue
+		}
+		severity := n.Severity
+		if severity == health.SeverityUnknown {
+			severity = health.SeverityWarning // the driver found it worth naming
+		}
+		f, twice := asserted[n.Kind]
+		if !twice {
+			order = append(order, n.Kind)
+			f = finding{
+				component: c.ID, class: c.Class, kind: n.Kind, rule: RuleCondition, message: label(c, nil) + ": " + plain(n.Kind),
+				atStart: p.foundAtStart(c, seen),
+			}
+		}
+		f.severity = max(f.severity, severity)
+		if n.Evidence != "" && !slices.Contains(f.evidence, n.Evidence) {
+			f.evidence = append(f.evidence, n.Evidence)
+		}
+		asserted[n.Kind] = f
+	}
+	for _, kind := range order {
+		f := asserted[kind]
+		if len(f.evidence) > 0 {
+			f.message += " (" + strings.Join(f.evidence, ", ") + ")"
+		}
+		p.holds(f)
+	}
+	for _, n := range c.Conditions {
+		k := key{c.ID, n.Kind}
+		if _, also := asserted[n.Kind]; n.Severity == health.SeverityOK && !also && p.open[k].Rule == RuleCondition {
+			p.clear(k, label(c, nil)+": no longer "+plain(n.Kind), words(n.Evidence)...)
+		}
+	}
+}
+
+func (p *pass) foundAtStart(c *health.Component, seen bool) bool {
+	return p.known.FirstSeen.IsZero() || (!seen && !p.placeKnown(c))
+}
+
+func label(c, before *health.Component) string {
+	switch {
+	case c.Name != "":
+		return c.Name
+	case before != nil && before.Name != "":
+		return before.Name
+	}
+	return string(c.ID)
+}
+
+func plain(k health.Kind) string { return strings.ReplaceAll(string(k), "_", " ") }

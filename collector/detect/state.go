@@ -1,0 +1,229 @@
+package detect
+
+import (
+	"fmt"
+	"strconv"
+
+	"dewline/health"
+)
+
+// state opens and clears the fault of a state that nothing explains.
+func (p *pass) state(c *health.Component, seen bool, readings []health.Reading) {
+	switch c.State {
+	case health.Unknown:
+		return
+	case health.OK:
+		for _, k := range p.faultsOf(c.ID) {
+			if p.open[k].Rule == RuleState {
+				p.clear(k, label(c, nil)+" is ok", words(c.Status)...)
+			}
+		}
+		return
+	}
+	severity := severityOf(c.State)
+	for _, n := range c.Conditions {
+		if n.Severity >= severity {
+			return // explained
+		}
+	}
+	kind, why := StateKind(c, readings)
+	for _, k := range p.faultsOf(c.ID) {
+		if p.open[k].Rule == RuleState {
+			kind = k.kind // one unexplained state is one fault, also when thresholds are read only now and then
+			break
+		}
+	}
+	p.holds(finding{
+		component: c.ID, class: c.Class, kind: kind, severity: severity, rule: RuleState, message: stateMessage(c, kind, why),
+		evidence: words(c.Status, why), atStart: p.foundAtStart(c, seen),
+	})
+}
+
+func stateMessage(c *health.Component, kind health.Kind, why string) string {
+	m := label(c, nil) + ": " + plain(kind)
+	if kind == health.KindUnknown {
+		m = label(c, nil) + " is " + c.State.String()
+	}
+	switch {
+	case why != "":
+		m += " (" + why + ")"
+	case c.Status != "":
+		m += " (" + c.Status + ")"
+	}
+	return m
+}
+
+func severityOf(s health.State) health.Severity {
+	if s == health.Critical {
+		return health.SeverityCritical
+	}
+	return health.SeverityWarning
+}
+
+// StateKind is the kind of fault that a component's state of warning or critical stands for when no condition says, and
+// what shows it. Readings are the component's own, with thresholds.
+//
+// A part failed (critical) or is degraded (warning). A sensor is over or under its threshold if its value is; a state
+// without that is of unknown kind. A leak detector fails wet: leak_detected, unless it says in so many words that it is
+// not wet; then it is the detector that is at fault.
+func StateKind(c *health.Component, readings []health.Reading) (health.Kind, string) {
+	kind, why := stateKind(c, readings)
+	for _, n := range c.Conditions {
+		if n.Kind == kind && n.Severity == health.SeverityOK { // denied
+			if kind == health.KindLeakDetected {
+				return health.KindDetectorFault, n.Evidence
+			}
+			return health.KindUnknown, ""
+		}
+	}
+	return kind, why
+}
+
+func stateKind(c *health.Component, readings []health.Reading) (health.Kind, string) {
+	switch c.Class {
+	case health.ClassLeakDetector:
+		return health.KindLeakDetected, ""
+	case health.ClassIntrusion:
+		return health.KindIntrusion, ""
+	case health.ClassTemperature, health.ClassVoltage, health.ClassCurrent, health.ClassPower, health.ClassFlow, health.ClassSensor:
+		return beyond(readings, health.KindOverThreshold, health.KindUnderThreshold)
+	case health.ClassHumidity:
+		return beyond(readings, health.KindHumidityHigh, health.KindHumidityLow)
+	}
+	if c.State == health.Critical {
+		return health.KindFailed, ""
+	}
+	return health.KindDegraded, ""
+}
+
+// beyond finds the threshold that a value has reached.
+func beyond(readings []health.Reading, over, under health.Kind) (health.Kind, string) {
+	for _, r := range readings {
+		t := r.Thresholds
+		if t == nil || r.Derived {
+			continue
+		}
+		// The worst first, so that the evidence names it.
+		for _, l := range []struct {
+			limit *float64
+			name  string
+		}{{t.UpperFatal, "upper fatal"}, {t.UpperCritical, "upper critical"}, {t.UpperCaution, "upper caution"}} {
+			if l.limit != nil && r.Value >= *l.limit {
+				return over, threshold(r, l.name, *l.limit)
+			}
+		}
+		for _, l := range []struct {
+			limit *float64
+			name  string
+		}{{t.LowerFatal, "lower fatal"}, {t.LowerCritical, "lower critical"}, {t.LowerCaution, "lower caution"}} {
+			if l.limit != nil && r.Value <= *l.limit {
+				return under, threshold(r, l.name, *l.limit)
+			}
+		}
+	}
+	return health.KindUnknown, ""
+}
+
+func threshold(r health.Reading, name string, limit float64) string {
+	return fmt.Sprintf("%s %s, %s %s %s", number(r.Value), r.Unit, name, number(limit), r.Unit)
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+
+func isRollUp(c health.Class) bool {
+	return c == health.ClassSystem || c == health.ClassChassis || c == health.ClassBMC
+}
+
+// rollUps judges the states that sum up the parts, last, when it is clear what the parts say.
+func (p *pass) rollUps(s *health.Snapshot) {
+	for i := range s.Components {
+		c := &s.Components[i]
+		if !isRollUp(c.Class) || c.StateNotRead || c.Presence == health.Absent {
+			continue
+		}
+		_, seen := p.known.Components[c.ID]
+		if c.State == health.Warning || c.State == health.Critical {
+			if !p.hasStateFault(c.ID) && p.explained(severityOf(c.State)) {
+				continue
+			}
+		}
+		p.state(c, seen, nil)
+	}
+}
+
+func (p *pass) hasStateFault(id health.ComponentID) bool {
+	for _, k := range p.faultsOf(id) {
+		if p.open[k].Rule == RuleState {
+			return true
+		}
+	}
+	return false
+}
+
+// explained says whether a part's fault, open now or when the visit began (roll-ups lag), is as severe.
+func (p *pass) explained(severity health.Severity) bool {
+	part := func(f health.Fault) bool {
+		return f.Severity >= severity && !isRollUp(f.Class) && f.Class != health.ClassLog && f.Rule != RuleMargin
+	}
+	for _, f := range p.open {
+		if part(f) {
+			return true
+		}
+	}
+	for _, f := range p.known.Faults {
+		if part(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// Condensation margins in kelvin: how far a cold part is above the dew point of its air.
+const (
+	MarginWarning    = 5.0
+	MarginCritical   = 2.0
+	MarginHysteresis = 0.5 // a fault lessens and ends this far above where it began
+)
+
+// margins judges the derived condensation margins.
+func (p *pass) margins(s *health.Snapshot) {
+	components := map[health.ComponentID]*health.Component{}
+	for _, r := range s.Readings {
+		if r.Quantity != health.CondensationMargin {
+			continue
+		}
+		if len(components) == 0 {
+			for i := range s.Components {
+				components[s.Components[i].ID] = &s.Components[i]
+			}
+		}
+		c := components[r.Component]
+		if c == nil {
+			continue
+		}
+		k := key{c.ID, health.KindCondensationRisk}
+		open, isOpen := p.open[k]
+		warning, critical := MarginWarning, MarginCritical
+		if isOpen {
+			warning += MarginHysteresis
+			if open.Severity >= health.SeverityCritical {
+				critical += MarginHysteresis
+			}
+		}
+		says := fmt.Sprintf("%.1f K above the dew point", r.Value)
+		f := finding{
+			component: c.ID, class: c.Class, kind: k.kind, rule: RuleMargin, message: label(c, nil) + " is " + says, evidence: []string{says},
+			atStart: p.known.FirstSeen.IsZero(),
+		}
+		switch {
+		case r.Value < critical:
+			f.severity = health.SeverityCritical
+		case r.Value < warning:
+			f.severity = health.SeverityWarning
+		default:
+			p.clear(k, f.message, says)
+			continue
+		}
+		p.holds(f)
+	}
+}

@@ -1,0 +1,20 @@
+// Package moisture computes what a machine's own sensors say about water in the air: dew points, and how far its cold
+// parts are above them. Pure functions of a snapshot.
+//
+// # Formula
+//
+// The dew point is Magnus' with Sonntag's constants (b = 17.62, c = 243.12 °C), which stays within 0.06 K of
+// Hyland-Wexler from 0 to 50 °C and 8 to 100 % relative humidity. The choice of formula is immaterial next to the
+// sensor: ±3 % relative humidity is ±0.9 K of dew point at 22 °C and 50 %. See DewPointError and MarginError.
+//
+// # Whose air
+//
+// A relative humidity means nothing without the temperature of the same air: a room's 60 % with a server's inlet
+// temperature gives a dew point of no air at all. A humidity sensor is paired with a temperature sensor only if both say
+// they are in the same air (the same context), or have the same name but for the quantity ("Room Humidity", "Room
+// Temperature"), and with no more than one candidate left. No pair, no dew point: never a guess.
+//
+// The dew point itself is conserved when air is warmed, so it may be carried across: from the room to a server's inlet
+// or cold plate. A cold part is held against the dew point of its own air where that is known, then the room's, then the
+// wettest that the machine knows of.
+package moisture

@@ -1,0 +1,192 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dewline/health"
+	"dewline/internal/schedule"
+)
+
+const (
+	retryFirst = time.Second
+	retryMost  = time.Minute
+	// poisonAfter is how often a visit is tried while the store takes others, before it is taken for the visit's fault.
+	poisonAfter = 5
+)
+
+// storeState says of the store, once per change, that it refuses or takes visits.
+type storeState struct {
+	mu       sync.Mutex
+	failing  bool
+	accepted int64
+}
+
+func (s *storeState) failed(log *slog.Logger, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.failing {
+		s.failing = true
+		log.Error("the store takes no visits: they are kept in memory and tried again", "err", err)
+	}
+}
+
+func (s *storeState) took(log *slog.Logger) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted++
+	if s.failing {
+		s.failing = false
+		log.Info("the store takes visits again")
+	}
+}
+
+func (s *storeState) count() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted
+}
+
+// recall reads what is known of the target, however long that takes; false when dewline stops first.
+func (w *watcher) recall() bool {
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		known, err := w.c.recorder.Recall(w.ctx, w.job.Target.ID)
+		if err == nil {
+			w.known = known.For(w.job.Target)
+			return true
+		}
+		if w.ctx.Err() != nil {
+			return false
+		}
+		w.c.store.failed(w.c.log, fmt.Errorf("recall %s: %w", w.job.Target.ID, err))
+		select {
+		case <-w.ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+}
+
+// commit records a visit with the skipped ticks before it, and then advances what is known.
+func (w *watcher) commit(v *health.Visit) {
+	v.Skipped = w.ranges()
+	for _, s := range v.Skipped {
+		// So that a restart does not account for them again.
+		if t := v.Delta.Ticks[s.Tier]; s.Last.After(t.Due) {
+			if _, answered := v.Due[s.Tier]; !answered {
+				t = health.Tick{Result: health.Missed}
+			}
+			t.Due = s.Last
+			v.Delta.Ticks[s.Tier] = t
+		}
+	}
+	if !w.record(v) {
+		return
+	}
+	w.spans = nil
+	before := w.known.Access
+	w.known.Apply(&v.Delta)
+	w.sayAccess(before, w.known.Access, v)
+	if before.State != health.AccessOK && w.known.Access.State == health.AccessOK {
+		w.catchUp()
+	}
+	w.c.onVisit(v)
+}
+
+// record tries until the visit is recorded or dewline has stopped; then it is lost, and said so.
+func (w *watcher) record(v *health.Visit) bool {
+	accepted := w.c.store.count()
+	for try, pause := 1, retryFirst; ; try, pause = try+1, min(2*pause, retryMost) {
+		err := w.c.recorder.Record(w.hard, v)
+		if err == nil {
+			w.c.store.took(w.c.log)
+			return true
+		}
+		if w.hard.Err() != nil {
+			w.log.Error("dewline stops, and a visit could not be recorded", "due", v.At(), "err", err)
+			return false
+		}
+		w.c.store.failed(w.c.log, fmt.Errorf("record visit of %s: %w", w.job.Target.ID, err))
+		if try%poisonAfter == 0 && w.c.store.count() > accepted {
+			if v.Snapshot == nil && v.Result == health.Failed { // even a visit without content
+				w.log.Error("the store refuses this target's visits and takes others: the visit is dropped", "err", err)
+				w.recall()
+				return false
+			}
+			w.log.Error("the store refuses a visit and takes others: only that it failed is recorded", "err", err)
+			*v = *refused(v, err)
+			accepted = w.c.store.count()
+		}
+		if w.ctx.Err() != nil {
+			pause = min(pause, 200*time.Millisecond) // there is little time left
+		}
+		select {
+		case <-w.hard.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// refused is a visit in the place of one that the store will not take: nothing of it is kept but that it was.
+func refused(v *health.Visit, err error) *health.Visit {
+	r := &health.Visit{
+		Target: v.Target, Where: v.Where, Driver: v.Driver, Origin: v.Origin, Due: v.Due, Started: v.Started, Took: v.Took, Cost: v.Cost, Skipped: v.Skipped,
+		Result: health.Failed, Reason: health.ReasonMalformed, Error: clip("the store refused the visit: " + err.Error()), Unread: v.Unread,
+	}
+	r.Delta = health.Delta{Endpoint: v.Delta.Endpoint, Ticks: map[health.Tier]health.Tick{}}
+	for t, tick := range v.Delta.Ticks {
+		if tick.Result != health.Missed {
+			tick.Result = health.Failed
+		}
+		r.Delta.Ticks[t] = tick
+	}
+	r.ID = health.VisitID(r)
+	return r
+}
+
+// account records the ticks skipped so far as one missed visit.
+func (w *watcher) account() {
+	due, why := w.popLast()
+	where := w.job.Target
+	v := &health.Visit{
+		Target: where.ID, Where: &where, Origin: where.Origin, Due: due, Result: health.Missed, Reason: why,
+	}
+	b := builder{target: where, known: w.known}
+	v.Driver = b.driver()
+	if why == health.ReasonBackOff {
+		v.Error = clip(fmt.Sprintf("%s since %s: %s", w.known.Access.State, w.known.Access.Since.UTC().Format(time.RFC3339), w.known.Access.Error))
+	}
+	b.finish(v)
+	w.commit(v)
+}
+
+// catchUp reads the slow tiers soon after a target came back, if their last ticks went unanswered.
+func (w *watcher) catchUp() {
+	at := time.Now().Round(0).Add(time.Second + schedule.Phase(string(w.job.Target.ID), time.Minute)).UTC()
+	for _, t := range []health.Tier{health.TierHealth, health.TierInventory} {
+		if r := w.known.Ticks[t].Result; r == health.Failed || r == health.Missed {
+			w.soon(t, at)
+		}
+	}
+}
+
+// sayAccess logs how we get on with a target, on change only.
+func (w *watcher) sayAccess(before, now health.Access, v *health.Visit) {
+	if before.State == now.State {
+		return
+	}
+	level, args := slog.LevelWarn, []any{"state", string(now.State)}
+	if now.State == health.AccessOK {
+		level = slog.LevelInfo
+		args = append(args, "was", string(before.State), "since", before.Since.UTC())
+	} else {
+		args = append(args, "reason", string(now.Reason), "err", now.Error)
+		if !now.NextTry.IsZero() {
+			args = append(args, "next_try", now.NextTry.UTC())
+		}
+	}
+	w.log.Log(context.WithoutCancel(w.ctx), level, "target is "+string(now.State), append(args, "driver", v.Driver)...)
+}
