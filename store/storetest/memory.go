@@ -14,7 +14,7 @@ import (
 // goroutines; what it is given and what it gives share no memory.
 type Memory struct {
 	mu       sync.Mutex
-	visits   []*health.Visit // as recorded
+	visits   []*health.Visit  // as recorded
 	seqs     map[string]int64 // by visit ID
 	known    map[health.TargetID]*health.Known
 	cursors  map[string]int64
