@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -137,6 +138,9 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 
 // judgeError sorts what went wrong before there was an answer. The points are kept, always.
 func judgeError(err error) *failure {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the address, which is said beside it
+	}
 	f := &failure{kind: "unreachable", text: fieldText(err.Error())}
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)

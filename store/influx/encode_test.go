@@ -87,7 +87,9 @@ func TestEncodeRules(t *testing.T) {
 	}{
 		{
 			"a failed visit tells of no component but the unread ones",
-			func(v *health.Visit, _ *health.Target) { v.Result, v.Reason, v.Events = health.Failed, health.ReasonTimeout, nil },
+			func(v *health.Visit, _ *health.Target) {
+				v.Result, v.Reason, v.Events = health.Failed, health.ReasonTimeout, nil
+			},
 			[]string{"hw_temperature,component=temperature/Inlet", "state=1i", "result=failed"},
 			[]string{"hw_fan", "hw_psu", "hw_humidity"},
 		},

@@ -71,15 +71,20 @@ func (x exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// packers are kept for reuse: each holds 800 kB of tables.
+var packers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is one there is
+	return z
+}}
+
 func pack(to io.Writer, body io.ReadCloser) error {
 	if body == nil {
 		return errors.New("nothing to send")
 	}
 	defer body.Close()
-	z, err := gzip.NewWriterLevel(to, gzip.BestSpeed)
-	if err != nil {
-		return err
-	}
+	z := packers.Get().(*gzip.Writer)
+	defer packers.Put(z)
+	z.Reset(to)
 	if _, err := io.Copy(z, body); err != nil {
 		return err
 	}
