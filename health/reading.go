@@ -38,7 +38,7 @@ const (
 	Utilisation        Quantity = "utilisation"
 	Count              Quantity = "count"
 	ClockSkew          Quantity = "clock_skew" // how far a BMC's clock is ahead of ours
-	Value              Quantity = "value" // a sensor whose unit the field has no word for
+	Value              Quantity = "value"      // a sensor whose unit the field has no word for
 )
 
 // Unit of a reading: SI, or the one the field uses.
