@@ -1,0 +1,358 @@
+package ipmi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bougou/go-ipmi/pkg/crypto"
+
+	"dewline/health"
+	"dewline/internal/secret"
+)
+
+// Options of a client. Address and Username are needed; the rest has defaults.
+type Options struct {
+	Address      string // ipmi://HOST[:PORT] or HOST[:PORT]; an IPv6 address in brackets; port 623 by default
+	Username     string // at most 16 bytes; empty is the anonymous user
+	Password     secret.Secret
+	Privilege    string        // user (default), operator, admin: what the session asks for
+	CipherSuites []int         // in order of preference; default 17, 3
+	Log          *slog.Logger  // default: none
+	Timeout      time.Duration // of one datagram, before it is sent again; default 1 s
+}
+
+const (
+	defaultPort    = "623"
+	defaultTimeout = time.Second
+)
+
+var privileges = map[string]uint8{"": privUser, "user": privUser, "operator": privOperator, "admin": privAdmin}
+
+// Client reads one BMC. Its methods may be called from any goroutine, one at a time.
+type Client struct {
+	id   health.TargetID
+	log  *slog.Logger
+	mu   sync.Mutex
+	link *link
+
+	mem     *memory         // as of the last visit
+	memJSON json.RawMessage // the same, as it was given away
+	checked time.Time       // when the repository's stamp was last compared
+}
+
+// Open makes a client; it does no I/O.
+func Open(id health.TargetID, o Options) (*Client, error) {
+	address, err := hostPort(o.Address)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", id, err)
+	}
+	privilege, ok := privileges[o.Privilege]
+	if !ok {
+		return nil, fmt.Errorf("open %s: privilege %q is none of user, operator, admin", id, o.Privilege)
+	}
+	if len(o.Username) > 16 {
+		return nil, fmt.Errorf("open %s: username is longer than the 16 bytes of IPMI", id)
+	}
+	if len(o.Password.Reveal()) > 20 {
+		return nil, fmt.Errorf("open %s: password is longer than the 20 bytes of IPMI 2.0", id)
+	}
+	wanted := o.CipherSuites
+	if len(wanted) == 0 {
+		wanted = []int{17, 3}
+	}
+	for _, s := range wanted {
+		if _, ok := suiteByID(s); !ok {
+			return nil, fmt.Errorf("open %s: cipher suite %d is not supported, only 3 and 17 authenticate and encrypt", id, s)
+		}
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	timeout := o.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	log = log.With("target", string(id), "driver", health.DriverIPMI)
+	password := o.Password
+	return &Client{id: id, log: log, link: &link{address: address, log: log, login: login{
+		user: o.Username, password: func() []byte { return crypto.PadPassword20([]byte(password.Reveal())) },
+		privilege: privilege, suites: slices.Clone(wanted), timeout: timeout,
+	}}}, nil
+}
+
+// hostPort is the address to dial.
+func hostPort(address string) (string, error) {
+	rest, found := strings.CutPrefix(address, "ipmi://")
+	if !found && strings.Contains(address, "://") {
+		return "", fmt.Errorf("address %q is not ipmi://HOST[:PORT]", address)
+	}
+	rest = strings.TrimSuffix(rest, "/")
+	if rest == "" || strings.ContainsAny(rest, "/@?# ") {
+		return "", fmt.Errorf("address %q is not ipmi://HOST[:PORT]", address)
+	}
+	if ip := net.ParseIP(rest); ip != nil { // also a bare IPv6 address
+		return net.JoinHostPort(rest, defaultPort), nil
+	}
+	if strings.HasPrefix(rest, "[") && strings.HasSuffix(rest, "]") {
+		rest += ":" + defaultPort
+	} else if !strings.Contains(rest, ":") {
+		rest += ":" + defaultPort
+	}
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		return "", fmt.Errorf("address %q: %w", address, err)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
+		return "", fmt.Errorf("address %q is not ipmi://HOST[:PORT]", address)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// Close ends the session at the BMC, if there is one. The client can be used again afterwards.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link.close(ctx)
+}
+
+// visit is one reading of a BMC: what was asked, by what means, and what has come so far.
+type visit struct {
+	c    caller
+	req  health.Request
+	snap *health.Snapshot
+	mem  *memory
+	now  time.Time
+	log  *slog.Logger
+	// checkSDR: compare the repository's stamp also outside the tiers that always do.
+	checkSDR bool
+	any      bool // something was read
+}
+
+func (v *visit) gap(g health.Gap) { v.snap.Gaps = append(v.snap.Gaps, g) }
+
+func (v *visit) scope(place string) {
+	v.any = true
+	v.snap.Scope = append(v.snap.Scope, place)
+}
+
+// sdrCheckEvery is how old a comparison of the repository's stamp may grow in visits of the readings tier alone.
+const sdrCheckEvery = 10 * time.Minute
+
+// Read reads what the tiers ask for. The snapshot is always there, also beside an error, and counts what the visit cost; an
+// error, a *health.Error, means that nothing could be read.
+func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	started := time.Now()
+	snap := &health.Snapshot{Target: c.id, Driver: health.DriverIPMI, At: started, Tiers: req.Tiers}
+	var count tally
+	c.recall(req.Memory)
+	c.link.begin(&count)
+	c.link.suite = c.mem.Suite
+	v := &visit{c: c.link, req: req, snap: snap, mem: c.mem, now: started, log: c.log, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
+	err := v.run(ctx)
+	if v.checkSDR && c.mem.SDR != nil {
+		c.checked = started
+	}
+	c.mem.Suite = c.link.suite
+	if raw, merr := json.Marshal(c.mem); merr != nil {
+		c.log.Error("cannot keep memory", "error", merr)
+	} else {
+		c.memJSON = raw
+		if !bytes.Equal(raw, req.Memory) && (err == nil || v.any) {
+			snap.Memory = raw
+		}
+	}
+	snap.Cost = count.cost
+	snap.Took = time.Since(started)
+	for _, why := range slices.Sorted(maps.Keys(count.dropped)) {
+		c.log.Debug("dropped datagrams", "why", why, "count", count.dropped[why])
+	}
+	if err != nil && !v.any {
+		return snap, err
+	}
+	return snap, nil
+}
+
+// recall takes up what earlier visits learned: from the request, which holds what was committed, unless that is what this
+// client holds already. Without memory in the request the client's own serves on: a repository is the BMC's, not the store's.
+func (c *Client) recall(raw json.RawMessage) {
+	if c.mem != nil && (len(raw) == 0 || bytes.Equal(raw, c.memJSON)) {
+		return
+	}
+	m, err := loadMemory(raw)
+	if err != nil {
+		c.log.Warn("learning anew", "error", err)
+	}
+	c.mem = m
+}
+
+// run goes through the tiers, the urgent parts first, until all is read or nothing more can be.
+func (v *visit) run(ctx context.Context) error {
+	var first error
+	note := func(err error) bool { // tells whether to go on
+		if err == nil {
+			return true
+		}
+		if first == nil {
+			first = err
+		}
+		return ctx.Err() == nil && isAnyCode(err) || isRecordError(err)
+	}
+	tiers := v.req.Tiers
+	ok := true
+	if tiers.Has(health.TierReadings) {
+		ok = note(v.readChassis(ctx))
+	}
+	if ok && (tiers.Has(health.TierReadings) || tiers.Has(health.TierHealth) || tiers.Has(health.TierInventory) || tiers.Has(health.TierEvents) && v.mem.SDR == nil) {
+		ok = note(v.ensureSDR(ctx))
+	}
+	if tiers.Has(health.TierReadings) && v.mem.SDR != nil {
+		err := v.readSensors(ctx, ok)
+		ok = ok && note(err)
+	}
+	if ok && tiers.Has(health.TierReadings) {
+		ok = note(v.readDCMI(ctx))
+	}
+	if tiers.Has(health.TierEvents) {
+		if ok {
+			ok = note(v.readSEL(ctx))
+		} else {
+			v.gap(health.Gap{Part: "system event log", Place: placeSEL, Reason: health.ReasonFor(first), Error: clip(errorText(first))})
+		}
+	}
+	if ok && tiers.Has(health.TierHealth) {
+		ok = note(v.readClock(ctx))
+	}
+	if tiers.Has(health.TierInventory) {
+		if ok {
+			ok = note(v.readIdentity(ctx))
+		}
+		if ok && v.mem.SDR != nil {
+			ok = note(v.readThresholds(ctx))
+		}
+		if !ok {
+			v.gap(health.Gap{Part: "inventory", Place: placeFRU, Reason: health.ReasonFor(first), Error: clip(errorText(first))})
+		}
+	}
+	return first
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// ensureSDR sees to it that the repository is known, and is still the BMC's.
+func (v *visit) ensureSDR(ctx context.Context) error {
+	repo := v.mem.SDR
+	inventory := v.req.Tiers.Has(health.TierInventory)
+	known := repo != nil && repo.Next == 0
+	if known && !v.checkSDR && !inventory && !v.req.Tiers.Has(health.TierHealth) {
+		return nil
+	}
+	v.checkSDR = true
+	st, err := sdrStamp(ctx, v.c)
+	if err != nil {
+		if repo == nil || !isAnyCode(err) {
+			v.gap(health.Gap{Part: "SDR repository", Place: placeSDR, Reason: health.ReasonFor(err), Error: clip(err.Error())})
+		}
+		if repo != nil && isAnyCode(err) {
+			return nil // the records we have still serve
+		}
+		return err
+	}
+	v.any = true
+	if known && st == repo.Stamp && (st.trusted() || !inventory) {
+		return nil
+	}
+	if known {
+		v.log.Info("SDR repository changed, reading it again", "records", st.Count)
+	}
+	fresh, gaps, err := readRepository(ctx, v.c, st, repo)
+	v.snap.Gaps = append(v.snap.Gaps, gaps...)
+	if err != nil {
+		v.gap(health.Gap{Part: "SDR repository", Place: placeSDR, Reason: health.ReasonFor(err), Error: clip(err.Error())})
+		if known { // half a new repository is no match for a whole old one
+			repo.Chunk = fresh.Chunk
+			return err
+		}
+	}
+	if fresh.Stamp != stampOf(repo) {
+		v.mem.Thresholds = nil
+	}
+	v.mem.SDR = fresh
+	return err
+}
+
+func stampOf(r *repository) stamp {
+	if r == nil {
+		return stamp{}
+	}
+	return r.Stamp
+}
+
+// readSensors reads every sensor once. When it is cut short, the rest is named as not read, and the place is out of scope.
+func (v *visit) readSensors(ctx context.Context, ok bool) error {
+	whole := ok && v.mem.SDR.Next == 0 && v.mem.SDR.Bad == 0
+	var stopped error
+	if !ok {
+		stopped = errors.New("not reached")
+	}
+	for _, p := range v.mem.SDR.sensors {
+		if p.eventOnly {
+			continue
+		}
+		if stopped != nil {
+			c := p.component()
+			c.StateNotRead = true
+			v.snap.Components = append(v.snap.Components, c)
+			continue
+		}
+		o, err := v.read(ctx, p)
+		if err == nil || isAnyCode(err) {
+			v.any = true
+		}
+		v.snap.Components = append(v.snap.Components, o.component)
+		if o.reading != nil {
+			v.snap.Readings = append(v.snap.Readings, *o.reading)
+		}
+		if o.gap != nil {
+			v.gap(*o.gap)
+		}
+		if err != nil && !isAnyCode(err) && !isRecordError(err) && v.over(ctx) {
+			stopped, whole = err, false
+			v.gap(health.Gap{Part: "sensors after " + p.name, Place: placeSDR, Reason: health.ReasonFor(err), Error: clip(err.Error())})
+		}
+	}
+	if whole {
+		v.scope(placeSDR)
+	}
+	if !ok {
+		return nil
+	}
+	return stopped
+}
+
+// over tells whether nothing more can be asked in this visit.
+func (v *visit) over(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	l, ok := v.c.(*link)
+	return !ok || l.failed != nil
+}

@@ -1,0 +1,357 @@
+package ipmi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"dewline/health"
+)
+
+const (
+	selID = "sel"
+	// maxSELPerVisit bounds how many entries one visit reads; the next goes on.
+	maxSELPerVisit = 2000
+	// selWalkLimit bounds a walk over a log of unknown length.
+	selWalkLimit = 0xffff
+	selLast      = 0xffff
+)
+
+// selInfo is Get SEL Info (IPMI 2.0 section 31.2).
+type selInfo struct {
+	entries, free uint16
+	add, erase    uint32
+	overflow      bool
+}
+
+// selCursor is how far the log was read.
+type selCursor struct {
+	Add     uint32 `json:"add"`
+	Erase   uint32 `json:"erase"`
+	Entries uint16 `json:"entries"`
+	Last    uint16 `json:"last"` // ID of the last entry read, 0 if the log was empty
+	Hash    string `json:"hash,omitempty"`
+	Clears  int    `json:"clears,omitempty"` // how often the log was seen to be cleared
+	More    bool   `json:"more,omitempty"`   // entries after Last were left for the next visit
+}
+
+// generation names the log between two clears. It holds only what the BMC says and what was counted, never our clock.
+func (c *selCursor) generation() string {
+	if timeTrusted(c.Erase) {
+		return fmt.Sprintf("%08x.%d", c.Erase, c.Clears)
+	}
+	return fmt.Sprintf("0.%d", c.Clears)
+}
+
+func timeTrusted(t uint32) bool { return t != 0 && t != 0xffffffff }
+
+func hashEntry(rec []byte) string {
+	h := sha256.Sum256(rec)
+	return hex.EncodeToString(h[:8])
+}
+
+// selReader reads entries in order, and remembers which IDs it saw.
+type selReader struct {
+	c    caller
+	seen map[uint16]bool
+}
+
+// entry reads one record (section 31.5) and gives the ID of its successor, ffffh at the end.
+func (r *selReader) entry(ctx context.Context, id uint16) (next uint16, rec []byte, err error) {
+	d := binary.LittleEndian.AppendUint16([]byte{0, 0}, id)
+	b, err := r.c.call(ctx, command{
+		op: fmt.Sprintf("get SEL entry 0x%04x", id), netFn: netFnStorage, cmd: 0x43, data: append(d, 0, 0xff), want: 18,
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return binary.LittleEndian.Uint16(b), b[2:18], nil
+}
+
+func recordID(rec []byte) uint16 { return binary.LittleEndian.Uint16(rec) }
+
+// readSEL reads the log's new entries: one exchange if there are none, one more for each.
+func (v *visit) readSEL(ctx context.Context) error {
+	b, err := v.c.call(ctx, command{op: "get SEL info", netFn: netFnStorage, cmd: 0x40, want: 14})
+	if err != nil {
+		if isCode(err, codeInvalidCommand, codeInvalidForLUN) {
+			v.snap.Logs = append(v.snap.Logs, health.LogInfo{ID: selID, Path: placeSEL, Name: selName, Skipped: "unsupported"})
+			return nil
+		}
+		v.gap(health.Gap{Part: selName, Place: placeSEL, Reason: health.ReasonFor(err), Error: clip(err.Error())})
+		return err
+	}
+	info := selInfo{
+		entries: binary.LittleEndian.Uint16(b[1:]), free: binary.LittleEndian.Uint16(b[3:]),
+		add: binary.LittleEndian.Uint32(b[5:]), erase: binary.LittleEndian.Uint32(b[9:]), overflow: b[13]&0x80 != 0,
+	}
+	total := int(info.entries)
+	l := health.LogInfo{ID: selID, Path: placeSEL, Name: selName, Total: &total, Full: info.full()}
+	old, first := v.selCursor()
+	next, recs, err := v.newEntries(ctx, info, old, first, &l)
+	for _, rec := range recs {
+		v.snap.Log = append(v.snap.Log, v.logEntry(rec, next.generation()))
+	}
+	l.Read = len(recs)
+	v.snap.Logs = append(v.snap.Logs, l)
+	v.snap.Components = append(v.snap.Components, logComponent(info, l))
+	v.snap.Readings = append(v.snap.Readings, logReadings(info)...)
+	v.any = true
+	if err != nil {
+		v.gap(health.Gap{Part: selName, Reason: health.ReasonFor(err), Error: clip(err.Error())})
+	} else {
+		v.scope(placeSEL)
+	}
+	if raw, jerr := json.Marshal(next); jerr == nil {
+		v.snap.NextCursors = health.Cursors{placeSEL: raw}
+	}
+	return err
+}
+
+const selName = "System Event Log"
+
+// full: nothing more fits, or something was dropped already. A log that overwrites its oldest entries looks the same until it
+// overflows: what can be told is that the record is no longer whole.
+func (i selInfo) full() bool { return i.overflow || i.free == 0 && i.entries > 0 }
+
+func (v *visit) selCursor() (selCursor, bool) {
+	var c selCursor
+	raw, ok := v.req.Cursors[placeSEL]
+	if !ok || len(raw) == 0 {
+		return c, true
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		v.log.Warn("log cursor unreadable, reading the newest entries", "error", err)
+		return selCursor{}, true
+	}
+	return c, false
+}
+
+// newEntries reads what came after the cursor, oldest first, and gives the next cursor. Beside an error both hold what was
+// read until then.
+func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, first bool, l *health.LogInfo) (selCursor, [][]byte, error) {
+	next := old
+	next.Add, next.Erase, next.Entries = info.add, info.erase, info.entries
+	r := &selReader{c: v.c, seen: map[uint16]bool{}}
+	if first {
+		next.Last, next.Hash, next.More = 0, "", false
+		limit := v.req.LogLimit
+		switch {
+		case limit == 0:
+			limit = health.DefaultLogLimit
+		case limit < 0:
+			limit = selWalkLimit
+		}
+		recs, err := r.newest(ctx, info, limit)
+		return next.advance(recs, err), recs, err
+	}
+	if old.Last == 0 && info.entries == 0 {
+		return next, nil, nil
+	}
+	cleared := info.entries < old.Entries || info.erase != old.Erase && timeTrusted(info.erase)
+	if info.erase != old.Erase && info.entries >= old.Entries && !cleared {
+		cleared = timeTrusted(old.Erase) // it kept a time and does no more
+	}
+	same := !old.More && info.add == old.Add && info.entries == old.Entries && info.erase == old.Erase
+	if !cleared && same && timeTrusted(info.add) {
+		return next, nil, nil
+	}
+	if !cleared && same {
+		// No times to go by: a log that wraps keeps its count, so look at the last entry itself.
+		_, rec, err := r.entry(ctx, selLast)
+		if err != nil || recordID(rec) == old.Last && hashEntry(rec) == old.Hash {
+			return next, nil, err
+		}
+	}
+	if !cleared && old.Last != 0 {
+		recs, err, found := r.after(ctx, old, info)
+		if found {
+			return next.advance(recs, err), recs, err
+		}
+		if err != nil {
+			return old, nil, err
+		}
+		// The last entry read is no longer there: cleared without a trace, or overwritten.
+		if info.entries > 0 && (info.full() || info.entries == old.Entries) {
+			l.Lost = true
+		} else {
+			cleared = true
+		}
+	}
+	if cleared {
+		l.Cleared = true
+		next.Clears++
+	}
+	next.Last, next.Hash, next.More = 0, "", false
+	recs, err := r.forward(ctx, 0, info, maxSELPerVisit)
+	if l.Lost && !cleared {
+		// Overwritten, not cleared: the survivors are all newer than what was read.
+		next.Clears++
+	}
+	return next.advance(recs, err), recs, err
+}
+
+// advance moves a cursor past what was read.
+func (c selCursor) advance(recs [][]byte, err error) selCursor {
+	c.More = err != nil || len(recs) >= maxSELPerVisit
+	if len(recs) > 0 {
+		last := recs[len(recs)-1]
+		c.Last, c.Hash = recordID(last), hashEntry(last)
+	}
+	if err != nil { // let the next visit look again, whatever the times say
+		c.Add = 0
+	}
+	return c
+}
+
+// after reads the entries that follow the cursor's. Where erase times are kept, the successor's ID is guessed, since most BMCs
+// count up: that saves reading the old entry again. Found is whether the cursor's place in the log was found.
+func (r *selReader) after(ctx context.Context, old selCursor, info selInfo) (recs [][]byte, err error, found bool) {
+	if timeTrusted(info.erase) && old.Last < 0xfffe && !info.full() {
+		next, rec, err := r.entry(ctx, old.Last+1)
+		switch {
+		case err == nil && recordID(rec) == old.Last+1:
+			r.seen[old.Last+1] = true
+			more, err := r.forward(ctx, next, info, maxSELPerVisit-1)
+			return append([][]byte{rec}, more...), err, true
+		case err != nil && !isAnyCode(err):
+			return nil, err, false
+		}
+	}
+	next, rec, err := r.entry(ctx, old.Last)
+	switch {
+	case isCode(err, codeNotPresent, codeInvalidField, codeOutOfRange):
+		return nil, nil, false
+	case err != nil:
+		return nil, err, false
+	case hashEntry(rec) != old.Hash:
+		return nil, nil, false
+	}
+	r.seen[old.Last] = true
+	recs, err = r.forward(ctx, next, info, maxSELPerVisit)
+	return recs, err, true
+}
+
+// forward follows the chain of entries from an ID; 0 is the first entry, ffffh the end.
+func (r *selReader) forward(ctx context.Context, id uint16, info selInfo, limit int) ([][]byte, error) {
+	var recs [][]byte
+	if info.entries == 0 {
+		return nil, nil
+	}
+	for id != 0xffff && len(recs) < limit {
+		next, rec, err := r.entry(ctx, id)
+		if isCode(err, codeNotPresent) { // emptied, or the chain's end, which some mark so
+			return recs, nil
+		}
+		if err != nil {
+			return recs, err
+		}
+		if own := recordID(rec); r.seen[own] {
+			return recs, &health.Error{Reason: health.ReasonMalformed, Op: "read SEL", Err: fmt.Errorf("the chain of entries leads back to 0x%04x", own)}
+		}
+		r.seen[recordID(rec)] = true
+		recs = append(recs, rec)
+		if next == 0 { // no successor either
+			return recs, nil
+		}
+		id = next
+	}
+	return recs, nil
+}
+
+// newest reads the newest entries of a log met for the first time. If it holds more than wanted, the start is guessed from the
+// last entry's ID, since IDs mostly count up; else the whole log is walked.
+func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]byte, error) {
+	if int(info.entries) <= limit || limit >= selWalkLimit {
+		return r.forward(ctx, 0, info, selWalkLimit)
+	}
+	_, last, err := r.entry(ctx, selLast)
+	if err == nil && recordID(last) >= uint16(limit) {
+		start := recordID(last) - uint16(limit) + 1
+		for guess := start; guess < start+8 && guess <= recordID(last); guess++ {
+			next, rec, err := r.entry(ctx, guess)
+			if isCode(err, codeNotPresent, codeInvalidField, codeOutOfRange) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if recordID(rec) != guess {
+				break
+			}
+			r.seen[guess] = true
+			more, err := r.forward(ctx, next, info, selWalkLimit)
+			recs := append([][]byte{rec}, more...)
+			if err != nil || recordID(recs[len(recs)-1]) == recordID(last) || len(recs) >= limit {
+				return recs[max(0, len(recs)-limit):], err
+			}
+			break
+		}
+	} else if err != nil && !isAnyCode(err) {
+		return nil, err
+	}
+	r.seen = map[uint16]bool{}
+	recs, err := r.forward(ctx, 0, info, selWalkLimit)
+	return recs[max(0, len(recs)-limit):], err
+}
+
+// logComponent is the log as a part of the machine: full, it no longer tells what happens.
+func logComponent(info selInfo, l health.LogInfo) health.Component {
+	c := health.Component{
+		ID: "log/SEL", Class: health.ClassLog, Name: selName, Presence: health.Present, Place: placeSEL, Tier: health.TierEvents,
+		State: health.OK, Status: fmt.Sprintf("%d entries, %d bytes free", info.entries, info.free),
+	}
+	full := health.Condition{Kind: health.KindLogFull, Severity: health.SeverityOK, Evidence: c.Status}
+	switch {
+	case info.overflow:
+		full.Severity, c.State = critical, health.Critical
+		full.Evidence = "overflow: events were dropped for lack of room"
+	case l.Full:
+		full.Severity, c.State = warning, health.Warning
+		full.Evidence = "no room left"
+	}
+	if full.Severity != health.SeverityOK {
+		c.Status = full.Evidence
+	}
+	c.Conditions = []health.Condition{full}
+	return c
+}
+
+func logReadings(info selInfo) []health.Reading {
+	out := []health.Reading{{Component: "log/SEL", Quantity: health.Count, Unit: health.Number, Value: float64(info.entries)}}
+	if size := int(info.entries)*16 + int(info.free); size > 0 && info.free != 0xffff { // ffffh: 65535 bytes or more
+		out = append(out, health.Reading{
+			Component: "log/SEL", Quantity: health.Utilisation, Unit: health.Percent, Value: 100 * float64(int(info.entries)*16) / float64(size),
+		})
+	}
+	return out
+}
+
+// selTime is a timestamp of the BMC as a time, zero if it is none: unspecified, or seconds since the BMC's start, for which
+// the values up to 20000000h are set aside (section 37).
+func selTime(ts uint32) time.Time {
+	if ts == 0xffffffff || ts <= 0x20000000 {
+		return time.Time{}
+	}
+	return time.Unix(int64(ts), 0).UTC()
+}
+
+// sortedSensors finds the sensor an event speaks of.
+func (v *visit) sensorOf(e *health.SELEvent) *part {
+	if v.mem.SDR == nil {
+		return nil
+	}
+	owner, lun := uint8(e.Generator), uint8(e.Generator>>8)&3
+	i := slices.IndexFunc(v.mem.SDR.sensors, func(p *part) bool {
+		return p.key == sensorKey{owner, lun, e.SensorNumber}
+	})
+	if i >= 0 {
+		return v.mem.SDR.sensors[i]
+	}
+	return nil
+}
