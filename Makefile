@@ -1,0 +1,44 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+# Each fuzz test runs this long in `make fuzz`.
+FUZZTIME ?= 10s
+# Benchmarks and packages of `make bench`.
+BENCH ?= .
+PKG ?= ./...
+
+STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+
+# Finds or installs the real parts the tests use (InfluxDB, ipmi_sim, ipmitool) and puts them into the environment. The
+# assignment of its own makes its failure ours: eval "$(...)" would hide it.
+REAL_PARTS := parts=$$(tools/real-parts.sh); eval "$$parts"
+
+.PHONY: help build test check lint long bench fuzz
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
+
+build: ## ./dewline, one static binary
+	CGO_ENABLED=0 go build -trimpath -o dewline ./cmd/dewline
+
+test: ## all tests under the race detector, against real parts; with CI=true a missing part fails
+	$(REAL_PARTS); go test -race -timeout 9m ./...
+
+lint: ## formatting, vet, modernisers, staticcheck
+	@out=$$(gofmt -l .); if [[ -n $$out ]]; then echo "run gofmt -w on:"; echo "$$out"; exit 1; fi
+	go vet ./...
+	go fix -diff ./...
+	$(STATICCHECK) ./...
+
+check: lint test ## lint and test: what must pass before a commit
+
+long: ## the tests five times in changing order, then every fuzz test for a minute
+	$(REAL_PARTS); go test -race -shuffle=on -count=5 -timeout 60m ./...
+	$(MAKE) fuzz FUZZTIME=60s
+
+bench: ## benchmarks; BENCH=regexp and PKG=./path choose
+	$(REAL_PARTS); go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+fuzz: ## every fuzz test for FUZZTIME
+	tools/fuzz.sh $(FUZZTIME)
