@@ -175,8 +175,8 @@ func decimal(v float64) (m int64, e int, ok bool) {
 
 func scaled(v float64, e int) (int64, bool) {
 	r := math.RoundToEven(v * pow10[e])
-	if !(math.Abs(r) <= 1<<53) || math.Float64bits(r/pow10[e]) != math.Float64bits(v) {
-		return 0, false // too large, or no such decimal, or the negative zero, or no number
+	if !(math.Abs(r) <= 1<<53) || r/pow10[e] != v || r == 0 && math.Signbit(v) {
+		return 0, false // too large, or no number, or no such decimal, or the negative zero
 	}
 	return int64(r), true
 }

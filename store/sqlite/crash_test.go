@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dewline/health"
+	"dewline/store/storetest"
+)
+
+const (
+	crashDir  = "DEWLINE_TEST_CRASH_DIR"
+	crashSeed = "DEWLINE_TEST_CRASH_SEED"
+	// killsEnv is how many times TestKill kills; each costs about a quarter of a second.
+	killsEnv = "DEWLINE_KILLS"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDir); dir != "" {
+		if err := recordUntilKilled(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// recordUntilKilled records visits of several targets at once, compacts beside that, and prints "seq id" of each visit that was
+// acknowledged. It ends by being killed.
+func recordUntilKilled(dir string) error {
+	seed, err := strconv.ParseUint(os.Getenv(crashSeed), 10, 64)
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithTimeout(context.Background(), time.Minute) // if nobody kills it
+	defer end()
+	db, err := Open(ctx, dir, Options{CommitEvery: 2 * time.Millisecond, CommitMax: 8, Sinks: []string{"sink"}})
+	if err != nil {
+		return err
+	}
+	var print sync.Mutex
+	failed := make(chan error, 8)
+	for g := range 6 {
+		go func() {
+			r := rand.New(rand.NewPCG(seed, uint64(g)))
+			target := health.TargetID(fmt.Sprint("t", g))
+			base := start.Add(time.Duration(seed) * 1000 * time.Hour)
+			for i := range 1 << 30 {
+				v := storetest.Random(r, target, base.Add(time.Duration(i)*5*time.Minute))
+				if err := db.Record(ctx, v); err != nil {
+					failed <- err
+					return
+				}
+				print.Lock()
+				fmt.Printf("%d %s\n", v.Seq, v.ID)
+				print.Unlock()
+			}
+		}()
+	}
+	go func() {
+		for {
+			seq, err := db.MaxSeq(ctx)
+			if err == nil {
+				err = db.SetSinkCursor(ctx, "sink", seq)
+			}
+			if err == nil {
+				err = db.CompactBefore(ctx, start.Add(1e6*time.Hour))
+			}
+			if err == nil && seq%3 == 0 {
+				err = db.checkpoint(ctx)
+			}
+			if err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	return <-failed
+}
+
+func TestKillLosesNothingAcknowledged(t *testing.T) {
+	kills := 10
+	if s := os.Getenv(killsEnv); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("%s: %v", killsEnv, err)
+		}
+		kills = n
+	}
+	seed := uint64(time.Now().UnixNano()) % 1e6
+	t.Logf("seed %d, %d kills", seed, kills)
+	r := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	acknowledged := map[int64]string{} // over all kills: each next process goes on with the same store
+	for k := range kills {
+		after := time.Duration(r.IntN(250)) * time.Millisecond
+		n := recordAndKill(t, dir, uint64(k), after, acknowledged)
+		db := openIn(t, dir, Options{})
+		integrity(t, db)
+		vs, err := db.After(t.Context(), 0, 1<<30)
+		if err != nil {
+			t.Fatalf("kill %d after %v: %v", k, after, err)
+		}
+		found := map[int64]string{}
+		ids := map[string]bool{}
+		for _, v := range vs {
+			if ids[v.ID] {
+				t.Errorf("kill %d: visit %d is there twice", k, v.Seq)
+			}
+			ids[v.ID], found[v.Seq] = true, v.ID
+		}
+		for seq, id := range acknowledged {
+			if found[seq] != id {
+				t.Errorf("kill %d after %v: acknowledged visit %d is lost", k, after, seq)
+			}
+		}
+		if blocks := count(t, db, "SELECT count(*) FROM blocks"); testing.Verbose() {
+			t.Logf("kill %d after %v: %d acknowledged, %d in the store, %d blocks", k, after, n, len(vs), blocks)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(acknowledged) < kills {
+		t.Errorf("only %d visits were acknowledged: the test proves little", len(acknowledged))
+	}
+}
+
+// recordAndKill starts a process that records, kills it some time after its first acknowledgement, and adds what it acknowledged.
+func recordAndKill(t *testing.T, dir string, seed uint64, after time.Duration, acknowledged map[int64]string) (n int) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), crashDir+"="+dir, fmt.Sprintf("%s=%d", crashSeed, seed))
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if n == 0 {
+			time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		}
+		s, id, ok := strings.Cut(lines.Text(), " ")
+		seq, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || !ok || len(id) != 32 {
+			continue // the last line, cut by the kill
+		}
+		if old, ok := acknowledged[seq]; ok {
+			t.Errorf("seq %d acknowledged for %s and for %s", seq, old, id)
+		}
+		acknowledged[seq] = id
+		n++
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
+		t.Fatalf("the recording process ended by itself: %v", err)
+	}
+	return n
+}
