@@ -55,7 +55,7 @@ type Target struct {
 	TLS          TLS
 	Schedule     map[health.Tier]schedule.Spec // one for every tier: the target's own, or the common one
 	Auth         string                        // Redfish: auto, session or basic
-	Privilege    string                        // IPMI: user, operator or administrator
+	Privilege    string                        // IPMI: user, operator or admin
 	CipherSuites []int                         // IPMI: in order of preference; 17 and 3 are known
 }
 
@@ -117,7 +117,7 @@ func defaults() (*Config, *Target, *InfluxDB) {
 			Timezone: time.UTC,
 		},
 		Collector: Collector{
-			Slots: 32,
+			Slots: 64,
 			Deadlines: map[health.Tier]time.Duration{
 				health.TierReadings: 30 * time.Second,
 				health.TierEvents:   30 * time.Second,

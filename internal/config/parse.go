@@ -128,7 +128,7 @@ func (c *checker) file(raw *rawFile) *Config {
 	}
 	c.schedule(&cfg.Schedule, raw.Schedule)
 	if c.has("collector.slots") {
-		c.between("collector.slots", raw.Collector.Slots, 1, 10000)
+		c.between("collector.slots", raw.Collector.Slots, 2, 10000)
 		cfg.Collector.Slots = raw.Collector.Slots
 	}
 	for t, text := range raw.Collector.Deadlines.all() {
@@ -180,7 +180,7 @@ func (c *checker) schedule(s *Schedule, raw rawSchedule) {
 			s.Timezone = loc
 		}
 	}
-	if d, ok := c.duration("schedule.spread", raw.Spread, 0, 24*time.Hour); ok {
+	if d, ok := c.duration("schedule.spread", raw.Spread, time.Second, 24*time.Hour); ok {
 		s.Spread = d
 	}
 	// The defaults are specs too: in another zone they are due at another time.

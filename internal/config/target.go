@@ -158,7 +158,7 @@ func (c *checker) target(path string, def *Target, raw *rawTarget, common *Sched
 		t.Auth = raw.Redfish.Auth
 	}
 	if c.has(path + ".ipmi.privilege") {
-		c.oneOf(path+".ipmi.privilege", raw.IPMI.Privilege, "user", "operator", "administrator")
+		c.oneOf(path+".ipmi.privilege", raw.IPMI.Privilege, "user", "operator", "admin")
 		t.Privilege = raw.IPMI.Privilege
 	}
 	if at := path + ".ipmi.cipher_suites"; c.has(at) {
