@@ -48,9 +48,12 @@ func (p *plan) start(now time.Time, known map[health.Tier]health.Tick) {
 		if p.job.Schedule[t].IsZero() {
 			continue
 		}
-		due := p.after(t, now)
-		p.next[t] = tick{due, due}
 		before, answered := known[t]
+		due := p.after(t, now)
+		if due.Equal(before.Due) { // answered a moment early, just before the stop
+			due = p.after(t, due)
+		}
+		p.next[t] = tick{due, due}
 		if !answered {
 			if soon.Before(due) {
 				p.next[t] = tick{soon, soon}
@@ -63,11 +66,9 @@ func (p *plan) start(now time.Time, known map[health.Tier]health.Tick) {
 		}
 		if (t == health.TierHealth || t == health.TierInventory) && soon.Before(due) {
 			p.next[t] = tick{r.Last, soon}
-			if r.Count == 1 {
+			if r, ok = p.passed(t, before.Due, r.Last.Add(-1)); !ok {
 				continue
 			}
-			r.Count--
-			r.Last = r.before
 		}
 		r.Reason = health.ReasonNotRunning
 		p.add(r)
@@ -217,10 +218,13 @@ func (p *plan) nextPassing(now time.Time) time.Time {
 	return first
 }
 
-// soon plans a tier's next tick off its schedule, if its next one is later.
+// soon plans a tier's next tick off its schedule, if its next one is later. One that is to be made up for stays itself.
 func (p *plan) soon(t health.Tier, at time.Time) {
 	if next := p.next[t]; !next.at.IsZero() && at.Before(next.at) {
-		p.next[t] = tick{at, at}
+		if at.Before(next.due) {
+			next.due = at
+		}
+		p.next[t] = tick{next.due, at}
 	}
 }
 
@@ -275,7 +279,13 @@ func (p *plan) popLast() (map[health.Tier]time.Time, health.Reason) {
 			p.spans = slices.Delete(p.spans, i, i+1)
 			continue
 		}
-		p.spans[i].Count, p.spans[i].Last = s.Count-1, s.before
+		s.Count, s.Last = s.Count-1, s.before
+		if r, ok := p.passed(s.Tier, s.First, s.Last.Add(-1)); ok {
+			s.before = r.Last
+		} else {
+			s.before = s.First
+		}
+		p.spans[i] = s
 	}
 	return due, why
 }

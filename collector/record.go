@@ -56,6 +56,9 @@ func (w *watcher) recall() bool {
 		known, err := w.c.recorder.Recall(w.ctx, w.job.Target.ID)
 		if err == nil {
 			w.known = known.For(w.job.Target)
+			if w.known.Access.State == "" {
+				w.known.Access.State = health.AccessOK
+			}
 			return true
 		}
 		if w.ctx.Err() != nil {
