@@ -1,0 +1,318 @@
+package redfish
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"dewline/health"
+)
+
+// readHealth reads the slow parts: storage, memory, processors, network adapters.
+func (v *visit) readHealth() {
+	for i := range v.mem.Systems {
+		s := &v.mem.Systems[i]
+		if s.Processors != "" {
+			v.readProcessors(s)
+		}
+		if s.Memory != "" {
+			v.readMemory(s)
+		}
+		before := v.countDrives()
+		if s.Storage != "" {
+			v.readStorage(s)
+		}
+		if s.SmartStorage != "" {
+			v.readSmartStorage(s)
+		}
+		if s.SimpleStorage != "" {
+			v.readSimpleStorage(s, v.countDrives()-before)
+		}
+	}
+	home := ""
+	if len(v.mem.Systems) > 0 {
+		home = v.mem.Systems[0].URI
+	}
+	for _, c := range v.mem.Chassis {
+		if c.Drives != "" {
+			if uris, ok := v.collection(c.Drives, "drives"); ok {
+				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris)
+			}
+		}
+		if c.Adapters != "" {
+			v.readAdapters(&c)
+		}
+	}
+}
+
+func (v *visit) countDrives() int {
+	n := 0
+	for _, p := range v.union.list {
+		if p.Class == health.ClassDrive {
+			n++
+		}
+	}
+	return n
+}
+
+type processorDoc struct {
+	ID, Name, ProcessorType, Manufacturer, Model, SerialNumber, PartNumber, Socket, FirmwareVersion text
+	Status                                                                                          status
+	Location                                                                                        location
+	TotalCores                                                                                      number
+}
+
+// readProcessors reads processors of every type; GPUs and accelerators are ClassGPU.
+func (v *visit) readProcessors(s *system) {
+	uris, whole := v.collection(s.Processors, "processors")
+	uris = slices.DeleteFunc(uris, func(u string) bool { return strings.EqualFold(segment(u), "Settings") })
+	v.prefetch(uris)
+	for _, u := range uris {
+		var d processorDoc
+		if e := v.into(u, &d); e != nil {
+			whole = false
+			v.gapMember(u, e, s.Processors, v.union.identity(health.ClassCPU, s.URI, segment(u)))
+			continue
+		}
+		p := &part{home: s.URI}
+		p.Class = health.ClassCPU
+		switch strings.ToUpper(string(d.ProcessorType)) {
+		case "GPU", "ACCELERATOR", "FPGA", "DSP", "OEM", "PARTITION":
+			p.Class = health.ClassGPU
+		}
+		if v.sameProcessor(p.Class, u, &d) {
+			continue
+		}
+		p.Place, p.Tier = s.Processors, health.TierHealth
+		p.ID = v.union.identity(p.Class, s.URI, segment(u))
+		p.Name = string(cmp.Or(d.Name, d.ID, text(segment(u))))
+		p.Location = string(cmp.Or(d.Socket, text(d.Location.label)))
+		p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
+		p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
+		p.judge(d.Status, false)
+		v.union.add(p, u)
+	}
+	if whole {
+		v.inScope(s.Processors)
+	}
+}
+
+// sameProcessor finds a processor that another system stated: a host and its baseboard (NVIDIA) both list the CPUs, by
+// the same serial number and model.
+func (v *visit) sameProcessor(class health.Class, uri string, d *processorDoc) bool {
+	serial := serialNumber(string(d.SerialNumber))
+	if serial == "" {
+		return false
+	}
+	for _, p := range v.union.list {
+		if p.Class == class && p.Serial == serial && p.home != "" && !strings.HasPrefix(uri, p.home+"/") && p.Model == string(d.Model) {
+			v.union.byURI[uri] = p
+			return true
+		}
+	}
+	return false
+}
+
+type memoryDoc struct {
+	ID, Name, DeviceLocator, Manufacturer, SerialNumber, PartNumber, MemoryDeviceType, Model text
+	Status                                                                                   status
+	CapacityMiB                                                                              number
+	Location                                                                                 location
+	Oem                                                                                      object[struct {
+		Hpe, Hp object[struct{ DIMMStatus text }]
+	}]
+	DIMMStatus text
+}
+
+// readMemory reads memory modules. Two of them may truly share a serial number: nothing is merged here.
+func (v *visit) readMemory(s *system) {
+	uris, whole := v.collection(s.Memory, "memory")
+	v.prefetch(uris)
+	for _, u := range uris {
+		id := v.union.identity(health.ClassMemory, s.URI, segment(u))
+		var d memoryDoc
+		if e := v.into(u, &d); e != nil {
+			whole = false
+			v.gapMember(u, e, s.Memory, id)
+			continue
+		}
+		p := &part{home: s.URI}
+		p.Class, p.ID, p.Place, p.Tier = health.ClassMemory, id, s.Memory, health.TierHealth
+		p.Name = string(cmp.Or(d.DeviceLocator, d.Name, text(segment(u))))
+		p.Location, p.Manufacturer = d.Location.label, string(d.Manufacturer)
+		p.Model, p.PartNumber = string(cmp.Or(d.Model, d.MemoryDeviceType)), string(d.PartNumber)
+		p.Serial = serialNumber(string(d.SerialNumber))
+		if d.CapacityMiB.V > 0 && d.CapacityMiB.V < 1e9 {
+			p.CapacityBytes = int64(d.CapacityMiB.V) << 20
+		}
+		p.judge(d.Status, false)
+		// iLO 4 and older iLO 5 leave Status out and say it in DIMMStatus.
+		w := string(cmp.Or(d.Oem.V.Hpe.V.DIMMStatus, d.Oem.V.Hp.V.DIMMStatus, d.DIMMStatus))
+		if d.Status.Health == "" && d.Status.State == "" && w != "" {
+			p.Status = "DIMMStatus=" + w
+			switch strings.ToLower(w) {
+			case "goodinuse":
+				p.State = health.OK
+			case "notpresent":
+				p.Presence = health.Absent
+			case "degraded":
+				p.State = health.Warning
+			case "dimmstatusfailed", "failed":
+				p.State = health.Critical
+			}
+		}
+		v.union.add(p, u)
+	}
+	if whole {
+		v.inScope(s.Memory)
+	}
+}
+
+type adapterDoc struct {
+	ID, Name, Manufacturer, Model, SerialNumber, PartNumber text
+	Status                                                  status
+	Location                                                location
+	Controllers                                             many[struct {
+		FirmwarePackageVersion text
+		Location               location
+	}]
+}
+
+// readAdapters reads NetworkAdapters, not their ports: one request each.
+func (v *visit) readAdapters(c *chassis) {
+	uris, whole := v.collection(c.Adapters, "adapters")
+	v.prefetch(uris)
+	for _, u := range uris {
+		id := v.union.identity(health.ClassNIC, c.URI, segment(u))
+		var d adapterDoc
+		if e := v.into(u, &d); e != nil {
+			whole = false
+			v.gapMember(u, e, c.Adapters, id)
+			continue
+		}
+		p := &part{home: c.URI}
+		p.Class, p.ID, p.Place, p.Tier = health.ClassNIC, id, c.Adapters, health.TierHealth
+		p.Name = string(cmp.Or(d.Name, d.Model, text(segment(u))))
+		p.Location, p.Manufacturer, p.Model = d.Location.label, string(d.Manufacturer), string(d.Model)
+		p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
+		for _, x := range d.Controllers {
+			p.Firmware = cmp.Or(p.Firmware, string(x.FirmwarePackageVersion))
+			p.Location = cmp.Or(p.Location, x.Location.label)
+		}
+		p.judge(d.Status, true)
+		v.union.add(p, u)
+	}
+	if whole {
+		v.inScope(c.Adapters)
+	}
+}
+
+type pcieDoc struct {
+	ID, Name, Manufacturer, Model, SerialNumber, PartNumber, FirmwareVersion text
+	Status                                                                   status
+}
+
+// readPCIe reads PCIe devices, once a day: a machine has dozens and they seldom say anything.
+func (v *visit) readPCIe() {
+	for _, c := range v.mem.Chassis {
+		if c.PCIe == "" {
+			continue
+		}
+		uris, whole := v.collection(c.PCIe, "pcie")
+		v.prefetch(uris)
+		for _, u := range uris {
+			id := v.union.identity(health.ClassPCIe, c.URI, segment(u))
+			var d pcieDoc
+			if e := v.into(u, &d); e != nil {
+				whole = false
+				v.gapMember(u, e, c.PCIe, id)
+				continue
+			}
+			p := &part{home: c.URI}
+			p.Class, p.ID, p.Place, p.Tier = health.ClassPCIe, id, c.PCIe, health.TierInventory
+			p.Name = string(cmp.Or(d.Name, d.Model, text(segment(u))))
+			p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
+			p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
+			p.judge(d.Status, true)
+			v.union.add(p, u)
+		}
+		if whole {
+			v.inScope(c.PCIe)
+		}
+	}
+}
+
+type smartControllerDoc struct {
+	Name, Model, SerialNumber, Location text
+	Status                              status
+	FirmwareVersion                     object[struct {
+		Current object[struct{ VersionString text }]
+	}]
+	Links, OldLinks object[struct{ PhysicalDrives, LogicalDrives link }]
+}
+
+// readSmartStorage reads HPE's own tree. iLO 5 states the same in Storage (merged by serial number), iLO 4 only here.
+func (v *visit) readSmartStorage(s *system) {
+	var d struct {
+		Links object[struct{ ArrayControllers, HostBusAdapters link }]
+		Old   object[struct{ ArrayControllers, HostBusAdapters link }] `json:"links"`
+	}
+	if e := v.into(s.SmartStorage, &d); e != nil {
+		v.gap(s.SmartStorage, e, s.SmartStorage, "")
+		return
+	}
+	for _, l := range []link{cmp.Or(d.Links.V.ArrayControllers, d.Old.V.ArrayControllers), cmp.Or(d.Links.V.HostBusAdapters, d.Old.V.HostBusAdapters)} {
+		place := v.link(l)
+		if place == "" {
+			continue
+		}
+		uris, whole := v.collection(place, "smart")
+		for _, u := range uris {
+			var c smartControllerDoc
+			if e := v.into(u, &c); e != nil {
+				whole = false
+				v.gapMember(u, e, place, v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(u)))
+				continue
+			}
+			v.smartController(s, place, u, &c)
+			if disks := v.link(c.Links.V.PhysicalDrives); disks != "" {
+				if uris, ok := v.collection(disks, "smart"); ok {
+					v.readDrives(s.URI, disks, "SmartStorage."+segment(u), uris)
+				}
+			}
+			if vols := v.link(c.Links.V.LogicalDrives); vols != "" {
+				v.smartVolumes(s, vols, segment(u))
+			}
+		}
+		if whole {
+			v.inScope(place)
+		}
+	}
+}
+
+func (v *visit) smartController(s *system, place, uri string, c *smartControllerDoc) {
+	serial := serialNumber(string(c.SerialNumber))
+	for _, p := range v.union.list {
+		if p.Class == health.ClassStorageController && serial != "" && p.Serial == serial {
+			v.union.byURI[uri] = p
+			return
+		}
+	}
+	p := &part{home: s.URI}
+	p.Class, p.Place, p.Tier = health.ClassStorageController, place, health.TierHealth
+	p.ID = v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(uri))
+	p.Name, p.Model, p.Serial = string(cmp.Or(c.Model, c.Name)), string(c.Model), serial
+	p.Location, p.Firmware = string(c.Location), string(c.FirmwareVersion.V.Current.V.VersionString)
+	p.judge(c.Status, true)
+	v.union.add(p, uri)
+}
+
+// smartVolumes reads logical drives where no Storage stated a volume: the two have no identity in common.
+func (v *visit) smartVolumes(s *system, place, controller string) {
+	if slices.ContainsFunc(v.union.list, func(p *part) bool {
+		return p.Class == health.ClassVolume && !strings.HasPrefix(p.Place, s.SmartStorage)
+	}) {
+		return
+	}
+	v.readVolumes(s, place, "SmartStorage."+controller)
+}

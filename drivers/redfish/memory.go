@@ -1,0 +1,209 @@
+package redfish
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+
+	"dewline/health"
+)
+
+// memoryVersion changes when the meaning of memory does; another version is learned anew.
+const memoryVersion = 1
+
+// memory is what was learned of one BMC. It holds no secret and no reading. Names (Primary, Same, Twins, Logs) outlive a
+// new firmware, what a firmware does (Expand, Skip) does not.
+type memory struct {
+	V        int    `json:"v"`
+	Firmware string `json:"fw,omitempty"`
+	Root     root   `json:"root"`
+	Sessions string `json:"sessions,omitempty"` // where sessions are created
+
+	NoSessions bool `json:"no_sessions,omitempty"`
+	Learned    bool `json:"learned,omitempty"` // all trees were read once and merged
+	Stale      bool `json:"stale,omitempty"`   // a learned link was gone: discover again
+
+	Systems  []system  `json:"systems,omitempty"`
+	Chassis  []chassis `json:"chassis,omitempty"`
+	Managers []manager `json:"managers,omitempty"`
+	Units    []unit    `json:"units,omitempty"`
+	Primary  string    `json:"primary,omitempty"` // the chassis whose parts need no chassis in their ID
+
+	Same    map[string]alias     `json:"same,omitempty"`    // resource -> the part it states, where another resource names it
+	Sensors map[string]sensorKey `json:"sensors,omitempty"` // sensor -> what it turned out to be
+	Twins   map[string][]string  `json:"twins,omitempty"`   // place -> names that are no identity there
+	Parts   map[string][]string  `json:"parts,omitempty"`   // document -> its arrays that listed parts
+	Expand  map[string]bool      `json:"expand,omitempty"`  // kind of collection -> $expand tells the truth
+	Inline  []string             `json:"inline,omitempty"`  // collections that carry their members' bodies unasked
+	Logs    []logService         `json:"logs,omitempty"`
+}
+
+type root struct {
+	Vendor  string `json:"vendor,omitempty"`
+	Product string `json:"product,omitempty"`
+	Version string `json:"version,omitempty"`
+	Expand  string `json:"expand,omitempty"` // the $expand query to try, "" for none
+}
+
+type alias struct {
+	ID    health.ComponentID `json:"id"`
+	Place string             `json:"place"`
+	Name  string             `json:"name,omitempty"`
+}
+
+type sensorKey struct {
+	ID    health.ComponentID `json:"id"`
+	Place string             `json:"place,omitempty"`
+	// Often: read it with every readings visit. Covered: another resource that is read then states its value.
+	Often   bool `json:"often,omitempty"`
+	Covered bool `json:"covered,omitempty"`
+}
+
+type system struct {
+	URI  string `json:"uri"`
+	Logs string `json:"logs,omitempty"`
+
+	Storage       string `json:"storage,omitempty"`
+	SimpleStorage string `json:"simple,omitempty"`
+	SmartStorage  string `json:"smart,omitempty"`
+	Memory        string `json:"memory,omitempty"`
+	Processors    string `json:"cpus,omitempty"`
+}
+
+type chassis struct {
+	URI  string `json:"uri"`
+	ID   string `json:"id"`
+	Logs string `json:"logs,omitempty"`
+
+	Thermal  string `json:"thermal,omitempty"`
+	Power    string `json:"power,omitempty"`
+	Cooling  string `json:"cooling,omitempty"` // ThermalSubsystem
+	Supply   string `json:"supply,omitempty"`  // PowerSubsystem
+	Sensors  string `json:"sensors,omitempty"`
+	Env      string `json:"env,omitempty"`
+	Leaks    string `json:"leaks,omitempty"` // LeakDetectors
+	Alarms   string `json:"alarms,omitempty"`
+	Drives   string `json:"drives,omitempty"`
+	Adapters string `json:"adapters,omitempty"`
+	PCIe     string `json:"pcie,omitempty"`
+
+	// What a readings visit must read beside Thermal and Power, learned by merging all of it once. Members are read
+	// directly, without asking for their collection.
+	Fans     []string `json:"fans,omitempty"`
+	Supplies []string `json:"supplies,omitempty"`
+	Leak     []string `json:"leak,omitempty"` // detectors, and groups of them
+	EnvOften bool     `json:"env_often,omitempty"`
+}
+
+type manager struct {
+	URI  string `json:"uri"`
+	Logs string `json:"logs,omitempty"`
+}
+
+// unit is equipment outside Chassis that has sensors or detectors: cooling units, PDUs, facilities.
+type unit struct {
+	URI     string   `json:"uri"`
+	ID      string   `json:"id"`
+	Kind    string   `json:"kind"` // cdu, pdu, facility, …
+	Sensors string   `json:"sensors,omitempty"`
+	Env     string   `json:"env,omitempty"`
+	Metrics string   `json:"metrics,omitempty"`
+	Leak    string   `json:"leak,omitempty"`  // LeakDetection
+	Leaks   []string `json:"leaks,omitempty"` // learned detectors
+	Pumps   string   `json:"pumps,omitempty"`
+	Logs    string   `json:"logs,omitempty"`
+}
+
+type logService struct {
+	URI     string `json:"uri"`
+	Source  string `json:"source"` // our name of it
+	Name    string `json:"name,omitempty"`
+	Entries string `json:"entries,omitempty"`
+	Skipped string `json:"skipped,omitempty"`
+	Skip    int    `json:"skip,omitempty"` // $skip: 0 not tried, 1 proven, -1 not honoured
+	Max     int    `json:"max,omitempty"`  // entries it holds, of a log that never overwrites
+	Full    bool   `json:"full,omitempty"` // the service says that it overflowed
+}
+
+func newMemory() *memory {
+	return &memory{
+		V: memoryVersion, Same: map[string]alias{}, Sensors: map[string]sensorKey{}, Twins: map[string][]string{},
+		Parts: map[string][]string{}, Expand: map[string]bool{},
+	}
+}
+
+func (m *memory) encode() json.RawMessage {
+	b, err := json.Marshal(m) // maps are encoded in order of their keys: the same memory is the same bytes
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// decodeMemory reads a memory back. It came from our own store, but every link in it is checked again: a token goes
+// where it leads.
+func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
+	m := newMemory()
+	if json.Unmarshal(raw, m) != nil || m.V != memoryVersion {
+		return nil
+	}
+	fresh := newMemory()
+	if m.Same == nil {
+		m.Same = fresh.Same
+	}
+	if m.Sensors == nil {
+		m.Sensors = fresh.Sensors
+	}
+	if m.Twins == nil {
+		m.Twins = fresh.Twins
+	}
+	if m.Parts == nil {
+		m.Parts = fresh.Parts
+	}
+	if m.Expand == nil {
+		m.Expand = fresh.Expand
+	}
+	for _, uri := range m.links() {
+		if uri != "" && resolve(base, link(uri)) != uri {
+			return nil
+		}
+	}
+	return m
+}
+
+// links are all the URIs a visit may follow.
+func (m *memory) links() []string {
+	l := []string{m.Sessions}
+	for _, s := range m.Systems {
+		l = append(l, s.URI, s.Logs, s.Storage, s.SimpleStorage, s.SmartStorage, s.Memory, s.Processors)
+	}
+	for _, c := range m.Chassis {
+		l = append(l, c.URI, c.Logs, c.Thermal, c.Power, c.Cooling, c.Supply, c.Sensors, c.Env, c.Leaks, c.Alarms, c.Drives,
+			c.Adapters, c.PCIe)
+		l = slices.Concat(l, c.Fans, c.Supplies, c.Leak)
+	}
+	for _, g := range m.Managers {
+		l = append(l, g.URI, g.Logs)
+	}
+	for _, u := range m.Units {
+		l = append(l, u.URI, u.Sensors, u.Env, u.Metrics, u.Leak, u.Pumps, u.Logs)
+		l = append(l, u.Leaks...)
+	}
+	for _, s := range m.Logs {
+		l = append(l, s.URI, s.Entries)
+	}
+	for uri := range m.Sensors {
+		l = append(l, uri)
+	}
+	return l
+}
+
+// forget drops what depends on the firmware, and makes the next visit discover.
+func (m *memory) forget() {
+	m.Learned = false
+	m.Stale = true
+	clear(m.Expand)
+	for i := range m.Logs {
+		m.Logs[i].Skip = 0
+	}
+}

@@ -1,0 +1,419 @@
+package redfish
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	"dewline/health"
+
+	"github.com/stmcginnis/gofish/schemas"
+)
+
+type threshold struct{ n number }
+
+func (t *threshold) UnmarshalJSON(b []byte) error {
+	*t = threshold{}
+	var o struct {
+		Reading    number
+		Activation text
+	}
+	if decode(b, &o) == nil && schemas.ThresholdActivation(o.Activation) != schemas.DisabledThresholdActivation {
+		t.n = o.Reading
+	}
+	return nil
+}
+
+type sensorThresholds struct {
+	LowerFatal, LowerCritical, LowerCaution, UpperCaution, UpperCritical, UpperFatal threshold
+}
+
+func (t sensorThresholds) health() *health.Thresholds {
+	return thresholds(t.LowerFatal.n, t.LowerCritical.n, t.LowerCaution.n, t.UpperCaution.n, t.UpperCritical.n, t.UpperFatal.n)
+}
+
+type sensorDoc struct {
+	ID              text `json:"Id"`
+	Name            text
+	ReadingType     text
+	ReadingUnits    *text
+	ReadingBasis    text
+	PhysicalContext text
+	PhysicalSub     text `json:"PhysicalSubContext"`
+	Status          status
+	Reading         number
+	SpeedRPM        number
+	Enabled         flag
+	Location        location
+	RelatedItem     many[link]
+	Thresholds      object[sensorThresholds]
+	Oem             object[struct {
+		Supermicro object[struct{ SensorValue text }]
+	}]
+}
+
+// Names that say what a sensor without a ReadingType is. Older OpenBMC left it out of humidity sensors
+// (ibm-openbmc/bmcweb PR #327). "liquid cooling" alone names the cooling, not a leak.
+var (
+	leakName     = regexp.MustCompile(`(?i)leak|moist|flood|drip|(^|[^a-z])(water|wet|rope)([^a-z]|$)`)
+	humidityName = regexp.MustCompile(`(?i)humid|(^|[^a-z])rh([^a-z]|$)`)
+	dewName      = regexp.MustCompile(`(?i)dew.?point`)
+	usageName    = regexp.MustCompile(`(?i)usage|utili[sz]ation`)
+	pumpName     = regexp.MustCompile(`(?i)(^|[^a-z])pump`)
+	fanName      = regexp.MustCompile(`(?i)(^|[^a-z])(fan|pwm)|fan\d|pwm`)
+)
+
+// measure is what a sensor measures: its class, quantity, unit and the factor to that unit.
+type measure struct {
+	class  health.Class
+	q      health.Quantity
+	u      health.Unit
+	factor float64
+}
+
+// measureOf decides by ReadingType, then by unit, then by name. q is empty for a sensor that measures nothing: Lenovo XCC
+// lists its discrete sensors as sensors with Reading 0 and the unit "".
+func measureOf(d *sensorDoc) measure {
+	name := string(d.Name) + " " + string(d.ID)
+	units := ""
+	if d.ReadingUnits != nil {
+		units = strings.TrimSpace(string(*d.ReadingUnits))
+	}
+	typ := schemas.ReadingType(d.ReadingType)
+	discrete := d.ReadingUnits != nil && units == ""
+	m := measure{health.ClassSensor, health.Value, health.Number, 1}
+	switch typ {
+	case schemas.TemperatureReadingType:
+		m = measure{health.ClassTemperature, health.Temperature, health.Celsius, 1}
+		if dewName.MatchString(name) {
+			m = measure{health.ClassHumidity, health.DewPoint, health.Celsius, 1}
+		}
+	case schemas.HumidityReadingType:
+		m = measure{health.ClassHumidity, health.RelativeHumidity, health.Percent, 1}
+	case schemas.AbsoluteHumidityReadingType:
+		m = measure{health.ClassHumidity, health.AbsoluteHumidity, health.GramPerM3, 1}
+	case schemas.PowerReadingType:
+		m = measure{health.ClassPower, health.Power, health.Watt, 1}
+		if strings.EqualFold(units, "V.A") || strings.EqualFold(units, "VA") {
+			m.u = health.VoltAmpere
+		}
+	case schemas.VoltageReadingType:
+		m = measure{health.ClassVoltage, health.Voltage, health.Volt, 1}
+	case schemas.CurrentReadingType:
+		m = measure{health.ClassCurrent, health.Current, health.Ampere, 1}
+	case schemas.EnergykWhReadingType:
+		m = measure{health.ClassSensor, health.Energy, health.KilowattHour, 1}
+	case schemas.EnergyWhReadingType:
+		m = measure{health.ClassSensor, health.Energy, health.KilowattHour, 1e-3}
+	case schemas.EnergyJoulesReadingType:
+		m = measure{health.ClassSensor, health.Energy, health.KilowattHour, 1 / 3.6e6}
+	case schemas.FrequencyReadingType:
+		m = measure{health.ClassSensor, health.Frequency, health.Hertz, 1}
+	case schemas.RotationalReadingType:
+		m = measure{health.ClassFan, health.Speed, health.RPM, 1}
+		if pumpName.MatchString(name) {
+			m.class = health.ClassPump
+		}
+	case schemas.LiquidFlowLPMReadingType:
+		m = measure{health.ClassFlow, health.Flow, health.LitrePerMin, 1}
+	case schemas.LiquidFlowReadingType: // L/s
+		m = measure{health.ClassFlow, health.Flow, health.LitrePerMin, 60}
+	case schemas.AirFlowReadingType: // cubic feet per minute
+		m = measure{health.ClassFlow, health.AirFlow, health.CubicMPerHour, 1.69901082}
+	case schemas.AirFlowCMMReadingType:
+		m = measure{health.ClassFlow, health.AirFlow, health.CubicMPerHour, 60}
+	case schemas.PressurekPaReadingType, schemas.BarometricReadingType:
+		m = measure{health.ClassSensor, health.Pressure, health.Kilopascal, 1}
+	case schemas.PressurePaReadingType, schemas.PressureReadingType:
+		m = measure{health.ClassSensor, health.Pressure, health.Kilopascal, 1e-3}
+	case schemas.PercentReadingType:
+		m = percentOf(name)
+	case "":
+		m = measureByUnit(units, name)
+	}
+	if typ == "" && m.class == health.ClassSensor || typ == schemas.PercentReadingType {
+		switch {
+		case dewName.MatchString(name):
+			m = measure{health.ClassHumidity, health.DewPoint, health.Celsius, 1}
+		case humidityName.MatchString(name):
+			m = measure{health.ClassHumidity, health.RelativeHumidity, health.Percent, 1}
+		}
+	}
+	// The voltage behind a detector (NVIDIA) stays a voltage.
+	if (m.class == health.ClassSensor || m.class == health.ClassHumidity && m.q == health.RelativeHumidity && typ == "") && leakName.MatchString(name) {
+		m = measure{class: health.ClassLeakDetector}
+	}
+	switch basis := schemas.ReadingBasisType(d.ReadingBasis); {
+	case m.q == health.Temperature && (basis == schemas.DeltaReadingBasisType || basis == schemas.HeadroomReadingBasisType):
+		m.q, m.u = health.TemperatureMargin, health.Kelvin
+	case basis == schemas.DeltaReadingBasisType || basis == schemas.HeadroomReadingBasisType:
+		m.q, m.u, m.factor = health.Value, health.Number, 1
+	}
+	if m.class == health.ClassTemperature || m.q == health.DewPoint {
+		switch strings.ToLower(units) {
+		case "[degf]", "degf", "f", "fahrenheit":
+			m.u = fahrenheit
+		case "k", "kelvin":
+			if m.q != health.TemperatureMargin {
+				m.u = kelvinAbsolute
+			}
+		}
+	}
+	if discrete && m.class != health.ClassHumidity {
+		m.q = ""
+	}
+	if typ == "" && units == "" && m.class == health.ClassSensor {
+		m.q = "" // a number without type or unit is no measurement
+	}
+	return m
+}
+
+// Units that are converted at once.
+const (
+	fahrenheit     health.Unit = "[degF]"
+	kelvinAbsolute health.Unit = "[K]"
+)
+
+func percentOf(name string) measure {
+	switch {
+	case usageName.MatchString(name):
+		return measure{health.ClassSensor, health.Utilisation, health.Percent, 1}
+	case fanName.MatchString(name), pumpName.MatchString(name):
+		return measure{health.ClassSensor, health.Duty, health.Percent, 1}
+	}
+	return measure{health.ClassSensor, health.Value, health.Percent, 1}
+}
+
+func measureByUnit(units, name string) measure {
+	switch strings.ToLower(units) {
+	case "cel", "c", "°c", "degc", "celsius", "degrees c", "[degf]":
+		if dewName.MatchString(name) {
+			return measure{health.ClassHumidity, health.DewPoint, health.Celsius, 1}
+		}
+		return measure{health.ClassTemperature, health.Temperature, health.Celsius, 1}
+	case "v", "volts":
+		return measure{health.ClassVoltage, health.Voltage, health.Volt, 1}
+	case "mv":
+		return measure{health.ClassVoltage, health.Voltage, health.Volt, 1e-3}
+	case "a", "amps", "amperes":
+		return measure{health.ClassCurrent, health.Current, health.Ampere, 1}
+	case "w", "watts":
+		return measure{health.ClassPower, health.Power, health.Watt, 1}
+	case "rpm", "{rev}/min":
+		if pumpName.MatchString(name) {
+			return measure{health.ClassPump, health.Speed, health.RPM, 1}
+		}
+		return measure{health.ClassFan, health.Speed, health.RPM, 1}
+	case "hz":
+		return measure{health.ClassSensor, health.Frequency, health.Hertz, 1}
+	case "kw.h", "kwh":
+		return measure{health.ClassSensor, health.Energy, health.KilowattHour, 1}
+	case "j":
+		return measure{health.ClassSensor, health.Energy, health.KilowattHour, 1 / 3.6e6}
+	case "l/min":
+		return measure{health.ClassFlow, health.Flow, health.LitrePerMin, 1}
+	case "kpa":
+		return measure{health.ClassSensor, health.Pressure, health.Kilopascal, 1}
+	case "g/m3":
+		return measure{health.ClassHumidity, health.AbsoluteHumidity, health.GramPerM3, 1}
+	case "%", "percent":
+		return percentOf(name)
+	}
+	return measure{health.ClassSensor, health.Value, health.Number, 1}
+}
+
+// value applies unit and factor.
+func (m measure) value(n number) (number, health.Unit) {
+	switch m.u {
+	case fahrenheit:
+		if m.q == health.TemperatureMargin {
+			return number{n.V * 5 / 9, n.OK}, health.Kelvin
+		}
+		return number{(n.V - 32) * 5 / 9, n.OK}, health.Celsius
+	case kelvinAbsolute:
+		return number{n.V - 273.15, n.OK}, health.Celsius
+	}
+	return number{n.V * m.factor, n.OK}, m.u
+}
+
+func (m measure) thresholds(t *health.Thresholds) *health.Thresholds {
+	if t == nil || m.factor == 1 && m.u != fahrenheit && m.u != kelvinAbsolute {
+		return t
+	}
+	conv := func(p *float64) *float64 {
+		if p == nil {
+			return nil
+		}
+		n, _ := m.value(number{*p, true})
+		return &n.V
+	}
+	return &health.Thresholds{
+		LowerFatal: conv(t.LowerFatal), LowerCritical: conv(t.LowerCritical), LowerCaution: conv(t.LowerCaution),
+		UpperCaution: conv(t.UpperCaution), UpperCritical: conv(t.UpperCritical), UpperFatal: conv(t.UpperFatal),
+	}
+}
+
+// oftenSensors bounds how many sensors a readings visit reads one by one, where there is no other tree and no $expand.
+const oftenSensors = 64
+
+// sensorRank orders what is read often when there are too many.
+var sensorRank = map[health.Class]int{
+	health.ClassLeakDetector: 0, health.ClassHumidity: 1, health.ClassFan: 2, health.ClassPump: 3, health.ClassTemperature: 4,
+	health.ClassFlow: 5, health.ClassPower: 6,
+}
+
+// readSensors reads a Sensors collection: all of it, or the ones that were learned to be read often.
+func (v *visit) readSensors(home, place string, full bool) {
+	var uris []string
+	ok := true
+	if full || v.mem.Expand["sensors"] {
+		uris, ok = v.collection(place, "sensors")
+	} else {
+		for u, k := range v.mem.Sensors {
+			if k.Often && !k.Covered && parent(u) == place {
+				uris = append(uris, u)
+			}
+		}
+		slices.Sort(uris)
+		ok = false
+	}
+	v.direct(uris)
+	whole := ok
+	docs := make([]sensorDoc, len(uris))
+	for i, u := range uris {
+		if e := v.into(u, &docs[i]); e != nil {
+			whole = false
+			k := v.mem.Sensors[u]
+			if k.ID == "" {
+				v.gap(u, e, place, "")
+			} else {
+				v.gapMember(u, e, place, k.ID)
+			}
+			uris[i] = ""
+		}
+	}
+	for i, u := range uris {
+		if u != "" {
+			v.addSensor(home, place, u, &docs[i])
+		}
+	}
+	if whole {
+		v.inScope(place)
+	}
+}
+
+func (v *visit) addSensor(home, place, uri string, d *sensorDoc) {
+	m := measureOf(d)
+	key := sensorKey{Place: place}
+	if c, ok := v.union.cited[uri]; ok {
+		// A supply's metrics or a fan state this value; the sensor adds its thresholds.
+		for i := range c.p.values {
+			if c.p.values[i].Quantity == c.q && c.p.values[i].Thresholds == nil {
+				c.p.values[i].Thresholds = m.thresholds(d.Thresholds.V.health())
+			}
+		}
+		key.ID, key.Covered = c.p.ID, true
+		v.mem.Sensors[uri] = key
+		return
+	}
+	p := &part{home: home}
+	p.Class, p.Place, p.Tier = m.class, place, health.TierHealth
+	p.Name = string(cmp.Or(d.Name, d.ID, text(segment(uri))))
+	p.Location, p.Context = d.Location.label, snake(string(d.PhysicalContext))
+	p.names = norms(p.Name, p.Location)
+	p.related = v.measured(d.RelatedItem)
+	p.ID = v.union.identity(m.class, home, segment(uri))
+	p.judge(d.Status, false)
+	if w := string(d.Oem.V.Supermicro.V.SensorValue); w != "" {
+		p.Status = cut(strings.TrimPrefix(p.Status+"; "+w, "; "), health.MaxText)
+		if m.class == health.ClassLeakDetector {
+			supermicroLeak(p, w)
+		}
+	}
+	if m.class == health.ClassLeakDetector {
+		leakSensor(p, d)
+	} else if m.q != "" && d.Status.State != string(schemas.AbsentState) {
+		n := d.Reading
+		if !n.OK && m.q == health.Speed {
+			n = d.SpeedRPM
+		}
+		n, unit := m.value(n)
+		p.set(m.q, unit, n, m.thresholds(d.Thresholds.V.health()))
+	}
+	if m.q == health.RelativeHumidity && len(p.values) > 0 && (p.values[0].Value < 0 || p.values[0].Value > 100) {
+		p.values = nil
+	}
+	if a, ok := v.mem.Same[uri]; ok {
+		key.ID = a.ID
+	}
+	// In a readings visit nothing is learned of a sensor: other trees were not read beside it.
+	learn := v.full
+	if _, known := v.mem.Sensors[uri]; !known {
+		learn = true
+	}
+	old := v.mem.Sensors[uri]
+	p.Tier = health.TierHealth
+	if old.Often && !learn {
+		p.Tier = health.TierReadings
+	}
+	q, isNew := v.union.merge(p, uri, place)
+	key.ID = q.ID
+	key.Covered = !isNew && q != p || v.aliased(uri)
+	_, ranked := sensorRank[m.class]
+	key.Often = !key.Covered && (ranked || v.mem.Expand["sensors"] || v.soleTree(home))
+	if learn {
+		v.mem.Sensors[uri] = key
+	} else {
+		key = old
+	}
+	if isNew && key.Often {
+		q.Tier = health.TierReadings
+	}
+}
+
+func (v *visit) aliased(uri string) bool { _, ok := v.mem.Same[uri]; return ok }
+
+// soleTree reports whether a chassis has its sensors in Sensors only.
+func (v *visit) soleTree(home string) bool {
+	for _, c := range v.mem.Chassis {
+		if c.URI == home {
+			return c.Thermal == "" && c.Power == ""
+		}
+	}
+	return true
+}
+
+// boundOften keeps the sensors read one by one in every readings visit to a bearable number, the most telling first.
+func (v *visit) boundOften() {
+	if v.mem.Expand["sensors"] {
+		return
+	}
+	type often struct {
+		uri  string
+		rank int
+	}
+	var l []often
+	for u, k := range v.mem.Sensors {
+		if k.Often {
+			class, _, _ := strings.Cut(string(k.ID), "/")
+			r, ok := sensorRank[health.Class(class)]
+			if !ok {
+				r = 99
+			}
+			l = append(l, often{u, r})
+		}
+	}
+	slices.SortFunc(l, func(a, b often) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.uri, b.uri)) })
+	for i, o := range l {
+		if i < oftenSensors || o.rank <= 1 && i < 4*oftenSensors {
+			continue
+		}
+		k := v.mem.Sensors[o.uri]
+		k.Often = false
+		v.mem.Sensors[o.uri] = k
+		if p := v.union.byID[k.ID]; p != nil && p.member && p.Tier == health.TierReadings {
+			p.Tier = health.TierHealth
+		}
+	}
+}

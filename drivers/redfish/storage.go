@@ -1,0 +1,384 @@
+package redfish
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dewline/health"
+)
+
+func formatNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+type controllerDoc struct {
+	Name, MemberID, Manufacturer, Model, SerialNumber, PartNumber, FirmwareVersion text
+	Status                                                                         status
+	Location                                                                       location
+}
+
+type storageDoc struct {
+	Name               text
+	Status             status
+	Drives             many[link]
+	Volumes            link
+	Controllers        link
+	StorageControllers many[controllerDoc]
+	Redundancy         many[redundancyDoc]
+}
+
+type driveDoc struct {
+	ID, Name, Manufacturer, Model, SerialNumber, PartNumber, Revision, FirmwareVersion text
+	StatusIndicator, MediaType, Protocol                                               text
+	Status                                                                             status
+	CapacityBytes, PredictedMediaLifeLeftPercent                                       number
+	FailurePredicted                                                                   flag
+	Location, PhysicalLocation                                                         location
+	Metrics                                                                            link
+	// SmartStorage of HPE.
+	CapacityMiB, CurrentTemperatureCelsius, SSDEnduranceUtilizationPercentage, PowerOnHours number
+	Firmware                                                                                object[struct {
+		Current object[struct{ VersionString text }]
+	}] `json:"-"`
+	Oem object[struct {
+		Supermicro object[struct {
+			Temperature, PercentageDriveLifeUsed number
+			DriveFunctional                      flag
+		}]
+		Hpe object[struct {
+			CurrentTemperatureCelsius, PowerOnHours number
+		}]
+		Lenovo object[struct{ Temperature number }]
+		Dell   object[struct {
+			DellPhysicalDisk object[dellDisk]
+			DellPCIeSSD      object[dellDisk]
+		}]
+	}]
+}
+
+type dellDisk struct {
+	AvailableSparePercent  number
+	PredictiveFailureState text
+	Certified              text
+}
+
+// drivesSeen keeps drives by URI and by serial number: the same drive stands under its storage and its chassis, and again
+// in HPE's SmartStorage.
+func (v *visit) driveSeen(uri, serial, model string, home string) *part {
+	if p := v.union.byURI[uri]; p != nil {
+		return p
+	}
+	if serial == "" {
+		return nil
+	}
+	for _, p := range v.union.list {
+		if p.Class == health.ClassDrive && p.Serial == serial && (model == "" || p.Model == "" || strings.Contains(norm(model), norm(p.Model)) || strings.Contains(norm(p.Model), norm(model))) {
+			return p
+		}
+	}
+	return nil
+}
+
+// readStorage reads a system's Storage: controllers, drives, volumes.
+func (v *visit) readStorage(s *system) {
+	list, ok := v.collection(s.Storage, "storage")
+	v.prefetch(list)
+	if ok {
+		v.inScope(s.Storage)
+	}
+	var wanted []string
+	docs := map[string]storageDoc{}
+	for _, u := range list {
+		var d storageDoc
+		if e := v.into(u, &d); e != nil {
+			v.gap(u, e, u, "")
+			v.gap(u, e, u+"#Drives", "")
+			continue
+		}
+		docs[u] = d
+		for _, l := range d.Drives {
+			wanted = append(wanted, v.link(l))
+		}
+		wanted = append(wanted, v.link(d.Volumes), v.link(d.Controllers))
+	}
+	v.prefetch(wanted)
+	for _, u := range list {
+		if d, ok := docs[u]; ok {
+			v.readStorageUnit(s, u, &d)
+		}
+	}
+}
+
+func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
+	unit := segment(uri)
+	controllers, whole := []string{}, true
+	place := v.link(d.Controllers)
+	if place != "" {
+		controllers, whole = v.collection(place, "controllers")
+		v.prefetch(controllers)
+	}
+	for _, u := range controllers {
+		var c controllerDoc
+		if e := v.into(u, &c); e != nil {
+			whole = false
+			v.gapMember(u, e, place, v.controllerID(s, unit, segment(u)))
+			continue
+		}
+		v.addController(s, place, u, v.controllerID(s, unit, segment(u)), &c, d)
+	}
+	if place != "" && whole {
+		v.inScope(place)
+	}
+	if len(controllers) == 0 {
+		// The list in the storage itself is the older form of the same controllers.
+		at := uri + "#StorageControllers"
+		for i := range d.StorageControllers {
+			c := &d.StorageControllers[i]
+			id := cmp.Or(string(c.MemberID), strconv.Itoa(i))
+			v.addController(s, at, at+"/"+strconv.Itoa(i), v.controllerID(s, unit, id), c, d)
+		}
+		if len(d.StorageControllers) == 0 && place == "" {
+			c := controllerDoc{Name: d.Name, Status: d.Status}
+			if d.Status.Health != "" || d.Status.State != "" {
+				v.addController(s, at, at, v.union.identity(health.ClassStorageController, s.URI, unit), &c, d)
+			}
+		}
+		v.inScope(at)
+	}
+	var uris []string
+	for _, l := range d.Drives {
+		if u := v.link(l); u != "" && !slices.Contains(uris, u) {
+			uris = append(uris, u)
+		}
+	}
+	v.readDrives(s.URI, uri+"#Drives", unit, uris)
+	if at := v.link(d.Volumes); at != "" {
+		v.readVolumes(s, at, unit)
+	}
+}
+
+func (v *visit) controllerID(s *system, unit, id string) health.ComponentID {
+	base := unit
+	if id != unit && id != "0" && id != "1" {
+		base = unit + ":" + id
+	} else if id == "1" {
+		base = unit + ":1"
+	}
+	return v.union.identity(health.ClassStorageController, s.URI, base)
+}
+
+func (v *visit) addController(s *system, place, uri string, id health.ComponentID, c *controllerDoc, d *storageDoc) {
+	p := &part{home: s.URI}
+	p.Class, p.ID, p.Place, p.Tier = health.ClassStorageController, id, place, health.TierHealth
+	p.Name = string(cmp.Or(c.Name, c.Model, d.Name, text(segment(uri))))
+	p.Manufacturer, p.Model, p.Firmware = string(c.Manufacturer), string(c.Model), string(c.FirmwareVersion)
+	p.Serial, p.PartNumber, p.Location = serialNumber(string(c.SerialNumber)), string(c.PartNumber), c.Location.label
+	p.judge(c.Status, true)
+	if c.Status.Health == "" && c.Status.Rollup == "" && p.Presence == health.Present {
+		p.judge(d.Status, true) // some controllers state nothing, their storage does
+	}
+	v.union.add(p, uri)
+}
+
+// readDrives reads Drive resources listed at place.
+func (v *visit) readDrives(home, place, unit string, uris []string) {
+	v.prefetch(uris)
+	whole := true
+	for _, u := range uris {
+		var d driveDoc
+		base := segment(u)
+		if unit != "" && !strings.Contains(base, unit) && len(base) < 4 {
+			base = unit + ":" + base // "0" of every controller (idrac_exporter #110)
+		}
+		if v.union.byURI[u] != nil {
+			continue // the same drive under a second storage
+		}
+		if e := v.into(u, &d); e != nil {
+			whole = false
+			v.gapMember(u, e, place, v.union.identity(health.ClassDrive, home, base))
+			continue
+		}
+		if p := v.driveSeen(u, serialNumber(string(d.SerialNumber)), string(d.Model), home); p != nil {
+			v.union.byURI[u] = p
+			v.driveValues(p, &d)
+			continue
+		}
+		p := &part{home: home}
+		p.Class, p.Place, p.Tier = health.ClassDrive, place, health.TierHealth
+		p.ID = v.union.identity(health.ClassDrive, home, base)
+		p.Name = string(cmp.Or(d.Name, d.ID, text(segment(u))))
+		p.Location = cmp.Or(d.PhysicalLocation.label, d.Location.label)
+		p.Manufacturer, p.Model = string(d.Manufacturer), string(d.Model)
+		p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
+		p.Firmware = string(cmp.Or(d.FirmwareVersion, d.Revision))
+		if d.CapacityBytes.V > 0 && d.CapacityBytes.V < 1e18 {
+			p.CapacityBytes = int64(d.CapacityBytes.V)
+		}
+		p.judge(d.Status, false)
+		v.driveValues(p, &d)
+		v.union.add(p, u)
+	}
+	if whole {
+		v.inScope(place)
+	}
+}
+
+// driveValues sets wear and conditions of a drive.
+func (v *visit) driveValues(p *part, d *driveDoc) {
+	if d.FailurePredicted.V {
+		p.condition(health.KindPredictedFailure, health.SeverityWarning, "FailurePredicted=true")
+	}
+	switch strings.ToLower(string(d.StatusIndicator)) {
+	case "fail":
+		p.condition(health.KindFailed, health.SeverityCritical, "StatusIndicator="+string(d.StatusIndicator))
+	case "predictivefailureanalysis":
+		p.condition(health.KindPredictedFailure, health.SeverityWarning, "StatusIndicator="+string(d.StatusIndicator))
+	case "rebuild":
+		p.condition(health.KindRebuild, health.SeverityInfo, "StatusIndicator="+string(d.StatusIndicator))
+	}
+	fine(p, health.KindPredictedFailure, d.FailurePredicted.OK || d.StatusIndicator != "", "FailurePredicted="+strconv.FormatBool(d.FailurePredicted.V))
+	if s := string(d.StatusIndicator); s != "" {
+		fine(p, health.KindFailed, true, "StatusIndicator="+s)
+		fine(p, health.KindRebuild, true, "StatusIndicator="+s)
+	}
+	if f := d.Oem.V.Supermicro.V.DriveFunctional; f.OK && !f.V && p.Presence == health.Present {
+		p.condition(health.KindFailed, health.SeverityCritical, "DriveFunctional=false")
+	}
+	dd := d.Oem.V.Dell.V.DellPhysicalDisk.V
+	if !dd.AvailableSparePercent.OK {
+		dd = d.Oem.V.Dell.V.DellPCIeSSD.V
+	}
+	if strings.EqualFold(string(dd.PredictiveFailureState), "SmartAlertPresent") {
+		p.condition(health.KindPredictedFailure, health.SeverityWarning, "PredictiveFailureState="+string(dd.PredictiveFailureState))
+	}
+	life := d.PredictedMediaLifeLeftPercent
+	if life.OK && life.V == 0 && strings.EqualFold(string(dd.Certified), "no") && v.c.quirk("drive-uncertified-wear") {
+		life = number{}
+	}
+	if used := d.Oem.V.Supermicro.V.PercentageDriveLifeUsed; !life.OK && used.OK && used.V >= 0 && used.V <= 255 {
+		life = number{max(0, 100-used.V), true}
+	}
+	if used := d.SSDEnduranceUtilizationPercentage; !life.OK && used.OK && used.V >= 0 && used.V <= 255 {
+		life = number{max(0, 100-used.V), true}
+	}
+	if life.V >= 0 && life.V <= 100 {
+		p.set(health.LifeLeft, health.Percent, life, nil)
+	}
+	if spare := dd.AvailableSparePercent; spare.V >= 0 && spare.V <= 100 {
+		p.set(health.SpareLeft, health.Percent, spare, nil)
+	}
+	for _, t := range []number{d.Oem.V.Supermicro.V.Temperature, d.Oem.V.Hpe.V.CurrentTemperatureCelsius, d.Oem.V.Lenovo.V.Temperature, d.CurrentTemperatureCelsius} {
+		if t.OK && t.V > 0 && t.V < 200 {
+			p.set(health.Temperature, health.Celsius, t, nil)
+		}
+	}
+	hours := d.Oem.V.Hpe.V.PowerOnHours
+	if !hours.OK {
+		hours = d.PowerOnHours
+	}
+	if hours.V >= 65536 && v.c.quirk("ilo-wear") {
+		hours = number{}
+	}
+	if hours.V >= 0 {
+		p.set(health.PowerOnHours, health.Hour, hours, nil)
+	}
+}
+
+type volumeDoc struct {
+	Name, RAIDType, VolumeType text
+	Status                     status
+	CapacityBytes              number
+	Operations                 many[struct{ OperationName text }]
+}
+
+func (v *visit) readVolumes(s *system, place, unit string) {
+	uris, whole := v.collection(place, "volumes")
+	v.prefetch(uris)
+	for _, u := range uris {
+		base := segment(u)
+		if !strings.Contains(base, unit) {
+			base = unit + ":" + base
+		}
+		id := v.union.identity(health.ClassVolume, s.URI, base)
+		var d volumeDoc
+		if e := v.into(u, &d); e != nil {
+			whole = false
+			v.gapMember(u, e, place, id)
+			continue
+		}
+		p := &part{home: s.URI}
+		p.Class, p.ID, p.Place, p.Tier = health.ClassVolume, id, place, health.TierHealth
+		p.Name, p.Model = string(cmp.Or(d.Name, text(segment(u)))), string(d.RAIDType)
+		if d.CapacityBytes.V > 0 && d.CapacityBytes.V < 1e18 {
+			p.CapacityBytes = int64(d.CapacityBytes.V)
+		}
+		p.judge(d.Status, false)
+		for _, o := range d.Operations {
+			if strings.Contains(strings.ToLower(string(o.OperationName)), "rebuild") {
+				p.condition(health.KindRebuild, health.SeverityInfo, "Operation="+string(o.OperationName))
+			}
+		}
+		fine(p, health.KindRebuild, d.Status.Health != "", "no rebuild among Operations")
+		v.union.add(p, u)
+	}
+	if whole {
+		v.inScope(place)
+	}
+}
+
+type simpleDoc struct {
+	Status  status
+	Devices many[struct {
+		Name, Manufacturer, Model text
+		Status                    status
+		CapacityBytes             number
+	}]
+	Links object[struct{ Storage link }]
+}
+
+// readSimpleStorage reads SimpleStorage where no Storage states the same devices.
+func (v *visit) readSimpleStorage(s *system, drives int) {
+	uris, ok := v.collection(s.SimpleStorage, "simple")
+	v.prefetch(uris)
+	if ok {
+		v.inScope(s.SimpleStorage)
+	}
+	for _, u := range uris {
+		var d simpleDoc
+		place := u + "#Devices"
+		if e := v.into(u, &d); e != nil {
+			v.gap(u, e, place, "")
+			continue
+		}
+		if st := v.link(d.Links.V.Storage); st != "" && drives > 0 && v.storageRead(st) {
+			continue
+		}
+		if drives > 0 && s.Storage != "" {
+			continue // the same devices without identity: a second count
+		}
+		names, alts := make([]string, len(d.Devices)), make([]string, len(d.Devices))
+		for i, x := range d.Devices {
+			names[i], alts[i] = string(x.Name), strconv.Itoa(i)
+		}
+		bases := v.distinct(place, names, alts)
+		for i, x := range d.Devices {
+			p := &part{home: s.URI}
+			p.Class, p.Place, p.Tier = health.ClassDrive, place, health.TierHealth
+			p.ID = v.union.identity(health.ClassDrive, s.URI, segment(u)+":"+bases[i])
+			p.Name, p.Manufacturer, p.Model = cmp.Or(names[i], bases[i]), string(x.Manufacturer), string(x.Model)
+			if x.CapacityBytes.V > 0 && x.CapacityBytes.V < 1e18 {
+				p.CapacityBytes = int64(x.CapacityBytes.V)
+			}
+			p.judge(x.Status, false)
+			v.union.add(p, place+"/"+bases[i])
+		}
+		v.inScope(place)
+	}
+}
+
+func (v *visit) storageRead(uri string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	d := v.docs[uri]
+	return d != nil && d.err == nil
+}

@@ -1,0 +1,244 @@
+package redfish
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"dewline/health"
+)
+
+// number is a JSON number, or a string that holds one (Huawei and AMI quote them). Everything else ("N/A" of Cisco CIMC,
+// null, NaN, the ±1.79e308 with which some firmware says "no limit") is absent, and never an error.
+type number struct {
+	V  float64
+	OK bool
+}
+
+// maxNumber is the bound beyond which a number is a sentinel.
+const maxNumber = 1e300
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	*n = number{}
+	s := string(bytes.TrimSpace(b))
+	if len(s) >= 2 && s[0] == '"' {
+		var q string
+		if json.Unmarshal(b, &q) != nil {
+			return nil
+		}
+		s = strings.TrimSuffix(strings.TrimSpace(q), "%")
+	}
+	if len(s) == 0 || len(s) > 64 || !strings.ContainsRune("+-.0123456789", rune(s[0])) || strings.ContainsAny(s, "xXpP_") {
+		return nil
+	}
+	if v, err := strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil && !math.IsNaN(v) && math.Abs(v) <= maxNumber {
+		*n = number{v, true}
+	}
+	return nil
+}
+
+// ptr is the number's address, nil if absent.
+func (n number) ptr() *float64 {
+	if !n.OK {
+		return nil
+	}
+	return &n.V
+}
+
+// text is a JSON string, number or bool as a string (MemberId is a number on AMI), cut to health.MaxText, without control
+// characters. Everything else is "".
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	*t = ""
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 {
+		return nil
+	}
+	switch c := b[0]; {
+	case c == '"':
+		var s string
+		if json.Unmarshal(b, &s) == nil {
+			*t = text(clean(s))
+		}
+	case c == '-' || c >= '0' && c <= '9', c == 't', c == 'f':
+		if len(b) <= 64 {
+			*t = text(b)
+		}
+	}
+	return nil
+}
+
+// clean makes a BMC's text fit to keep: trimmed, one line, valid UTF-8, at most health.MaxText bytes.
+func clean(s string) string {
+	if len(s) > 4*health.MaxText {
+		s = s[:4*health.MaxText]
+	}
+	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool {
+		return r == ' ' || r < 0x20 || r == 0x7f || r == '\u2028' || r == '\u2029'
+	}), " ")
+	return cut(s, health.MaxText)
+}
+
+// cut shortens s to at most n bytes, not inside a rune.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// flag is a JSON bool, or the string or number some firmware writes for it. Unset if absent: a missing FailurePredicted
+// says nothing.
+type flag struct{ V, OK bool }
+
+func (f *flag) UnmarshalJSON(b []byte) error {
+	*f = flag{}
+	switch strings.ToLower(strings.Trim(string(bytes.TrimSpace(b)), `"`)) {
+	case "true", "1", "yes":
+		*f = flag{true, true}
+	case "false", "0", "no":
+		*f = flag{false, true}
+	}
+	return nil
+}
+
+// link is an @odata.id: in an object, or a bare string (H3C writes Members as strings).
+type link string
+
+func (l *link) UnmarshalJSON(b []byte) error {
+	*l = ""
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 {
+		return nil
+	}
+	switch b[0] {
+	case '"':
+		var s string
+		if json.Unmarshal(b, &s) == nil {
+			*l = link(s)
+		}
+	case '{':
+		var o struct {
+			ID   text `json:"@odata.id"`
+			Href text `json:"href"` // iLO 4 before Redfish conformance
+		}
+		if decode(b, &o) == nil {
+			*l = link(o.ID)
+			if *l == "" {
+				*l = link(o.Href)
+			}
+		}
+	}
+	return nil
+}
+
+// many is a list that some firmware writes as a single object (PowerControl of Cisco CIMC) or as null. An odd element
+// costs itself only.
+type many[T any] []T
+
+// maxMany bounds the elements of a list taken from a BMC.
+const maxMany = 10000
+
+func (m *many[T]) UnmarshalJSON(b []byte) error {
+	*m = nil
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 || bytes.Equal(b, []byte("null")) {
+		return nil
+	}
+	raws := []json.RawMessage{b}
+	if b[0] == '[' {
+		raws = nil
+		if json.Unmarshal(b, &raws) != nil {
+			return nil
+		}
+	}
+	for _, r := range raws[:min(len(raws), maxMany)] {
+		var v T
+		if bytes.Equal(bytes.TrimSpace(r), []byte("null")) || decode(r, &v) != nil {
+			continue
+		}
+		*m = append(*m, v)
+	}
+	return nil
+}
+
+// object is a T that is left empty when the JSON is of another kind ("Status": "OK").
+type object[T any] struct{ V T }
+
+func (o *object[T]) UnmarshalJSON(b []byte) error {
+	var v T
+	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '{' && decode(b, &v) == nil {
+		o.V = v
+	}
+	return nil
+}
+
+// decode is json.Unmarshal that forgives fields of the wrong kind: encoding/json skips such a field, goes on, and reports
+// it at the end.
+func decode(b []byte, v any) error {
+	err := json.Unmarshal(b, v)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil
+	}
+	return err
+}
+
+// repair makes two frequent breaches of JSON readable: raw control characters inside strings (idrac_exporter #192: a
+// carriage return in a drive's serial) and bare nan or inf where a number belongs (OpenBMC sensors). It returns nil when
+// the result is no JSON object either.
+func repair(b []byte) []byte {
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	out := make([]byte, 0, len(b))
+	in := false
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		switch {
+		case in && c == '\\' && i+1 < len(b):
+			if b[i+1] < 0x20 {
+				out = append(out, ' ')
+			} else {
+				out = append(out, c, b[i+1])
+			}
+			i++
+			continue
+		case in && c < 0x20:
+			c = ' '
+		case c == '"':
+			in = !in
+		case !in && (c == 'n' || c == 'N' || c == 'i' || c == 'I' || c == '-'):
+			if n := bareNumber(b[i:]); n > 0 {
+				out = append(out, "null"...)
+				i += n - 1
+				continue
+			}
+		}
+		out = append(out, c)
+	}
+	if !isObject(out) {
+		return nil
+	}
+	return out
+}
+
+// bareNumber is the length of a NaN or infinity at the start of b, 0 for none.
+func bareNumber(b []byte) int {
+	for _, w := range []string{"-infinity", "infinity", "-inf", "inf", "-nan", "nan"} {
+		if len(b) >= len(w) && strings.EqualFold(string(b[:len(w)]), w) {
+			return len(w)
+		}
+	}
+	return 0
+}
+
+func isObject(b []byte) bool {
+	b = bytes.TrimSpace(b)
+	return len(b) > 1 && b[0] == '{' && json.Valid(b)
+}

@@ -1,0 +1,309 @@
+package redfish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dewline/health"
+)
+
+// visit is one Read: the documents it fetched, each once, and what was made of them.
+type visit struct {
+	c     *Client
+	ctx   context.Context
+	req   health.Request
+	mem   *memory
+	meter *meter
+	auth  auth
+	at    time.Time
+
+	mu      sync.Mutex
+	docs    map[string]*document
+	broken  *health.Error // nothing more can be read in this visit
+	slowRow int           // timeouts in a row
+	read    int           // documents read
+
+	full      bool // all trees are read, not only what the readings tier needs
+	hostPower health.HostPower
+	found     *health.Identity // as far as read
+	identity  *health.Identity
+	union     *union
+	scope     map[string]bool
+	gaps      []health.Gap
+	gapSeen   map[string]bool
+	log       []health.LogEntry
+	logs      []health.LogInfo
+	cursors   health.Cursors
+}
+
+// document is one fetched resource: its JSON object, or why there is none.
+type document struct {
+	raw []byte
+	err *health.Error
+}
+
+func newVisit(c *Client, ctx context.Context, req health.Request, at time.Time) *visit {
+	m := new(meter)
+	switch b := c.o.RequestBudget; {
+	case b > 0:
+		m.budget = int64(b)
+	case b == 0:
+		m.budget = DefaultRequestBudget
+		if req.Tiers.Has(health.TierHealth) || req.Tiers.Has(health.TierInventory) {
+			m.budget *= 10
+		}
+	}
+	c.recall(req.Memory)
+	v := &visit{
+		c: c, ctx: withMeter(ctx, m), req: req, mem: c.mem, meter: m, at: at,
+		docs: map[string]*document{}, scope: map[string]bool{}, gapSeen: map[string]bool{}, cursors: health.Cursors{},
+	}
+	v.union = newUnion(v)
+	return v
+}
+
+// fail ends the visit: nothing further is asked.
+func (v *visit) fail(e *health.Error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.broken == nil {
+		v.broken = e
+	}
+}
+
+func (v *visit) failed() *health.Error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.broken
+}
+
+// get fetches a resource, or gives the one already fetched. uri is a result of resolve.
+func (v *visit) get(uri string) ([]byte, *health.Error) {
+	v.mu.Lock()
+	d, ok := v.docs[uri]
+	v.mu.Unlock()
+	if ok {
+		return d.raw, d.err
+	}
+	d = new(document)
+	d.raw, d.err = v.fetch(uri)
+	v.mu.Lock()
+	v.docs[uri] = d
+	v.mu.Unlock()
+	return d.raw, d.err
+}
+
+// fetch is get without the memory: one request, or two when the session had expired.
+func (v *visit) fetch(uri string) ([]byte, *health.Error) {
+	op := "GET " + uri
+	if e := v.failed(); e != nil {
+		return nil, e
+	}
+	if v.ctx.Err() != nil {
+		e := classify(v.ctx, op, v.ctx.Err())
+		v.fail(e)
+		return nil, e
+	}
+	for {
+		raw, used, e := v.try(uri, op)
+		if e == nil {
+			v.mu.Lock()
+			v.read++
+			v.slowRow = 0
+			v.mu.Unlock()
+			return raw, nil
+		}
+		if se, ok := errors.AsType[*statusError](e); ok && se.code == http.StatusUnauthorized {
+			if v.c.relogin(v.ctx, v, used) {
+				continue
+			}
+			// Refused as we are, also after a new login: asking on would only lock the account.
+			v.fail(e)
+		}
+		v.judge(e)
+		return nil, e
+	}
+}
+
+// judge decides whether an error ends the visit: dead lines do at once, silence does the second time running.
+func (v *visit) judge(e *health.Error) {
+	if fatal(e.Reason) && e.Reason != health.ReasonUnsupported {
+		if e.Reason == health.ReasonUnreachable && v.readAny() {
+			// One dropped connection in mid-visit is no dead BMC; two running are.
+			v.mu.Lock()
+			v.slowRow++
+			dead := v.slowRow > 1
+			v.mu.Unlock()
+			if !dead {
+				return
+			}
+		}
+		v.fail(e)
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if e.Reason != health.ReasonTimeout {
+		v.slowRow = 0
+		return
+	}
+	v.slowRow++
+	if (v.slowRow > 1 || v.read == 0) && v.broken == nil {
+		v.broken = e
+	}
+}
+
+func (v *visit) readAny() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.read > 0
+}
+
+// try is one request. used is the token it was sent with.
+func (v *visit) try(uri, op string) (raw []byte, used string, _ *health.Error) {
+	ctx, cancel := context.WithTimeout(v.ctx, v.c.o.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.c.base.String()+uri, nil)
+	if err != nil {
+		return nil, "", &health.Error{Reason: health.ReasonMalformed, Op: op, Err: errors.New("link is no URL")}
+	}
+	v.c.headers(req)
+	if uri != rootURI {
+		used = v.c.authorise(req, &v.auth)
+	}
+	resp, err := v.c.http.Do(req)
+	if err != nil {
+		return nil, used, classify(v.ctx, op, err)
+	}
+	body, err := readBody(resp)
+	if resp.StatusCode != http.StatusOK {
+		reason := reasonForStatus(resp.StatusCode)
+		return nil, used, &health.Error{Reason: reason, Op: op, Err: &statusError{resp.StatusCode, v.c.scrub(messageOf(body))}}
+	}
+	if err != nil {
+		return nil, used, classify(v.ctx, op, err)
+	}
+	if !isObject(body) {
+		if body = repair(body); body == nil {
+			return nil, used, &health.Error{Reason: health.ReasonMalformed, Op: op, Err: errors.New("the answer is no JSON object")}
+		}
+	}
+	if e := errorIn200(op, body); e != nil {
+		return nil, used, e
+	}
+	return body, used, nil
+}
+
+// errorIn200 finds an error body under HTTP 200: OpenBMC for a missing chassis, Intel for a chassis that only groups.
+func errorIn200(op string, body []byte) *health.Error {
+	var o struct {
+		ID    text            `json:"@odata.id"`
+		Error json.RawMessage `json:"error"`
+	}
+	if decode(body, &o) != nil || o.ID != "" || len(o.Error) == 0 {
+		return nil
+	}
+	msg := messageOf(body)
+	reason := health.ReasonServerError
+	low := strings.ToLower(msg)
+	for _, w := range []string{"resourcemissing", "resourcenotfound", "not found", "notfound"} {
+		if strings.Contains(low, w) {
+			reason = health.ReasonNotFound
+		}
+	}
+	return &health.Error{Reason: reason, Op: op, Err: &statusError{http.StatusOK, msg}}
+}
+
+// into decodes a resource.
+func (v *visit) into(uri string, dst any) *health.Error {
+	raw, e := v.get(uri)
+	if e != nil {
+		return e
+	}
+	if err := decode(raw, dst); err != nil {
+		return &health.Error{Reason: health.ReasonMalformed, Op: "GET " + uri, Err: err}
+	}
+	return nil
+}
+
+// parallelFrom is how many documents justify a second connection.
+const parallelFrom = 6
+
+// prefetch fetches resources into the visit's documents, two at a time when there are many.
+func (v *visit) prefetch(uris []string) {
+	var todo []string
+	v.mu.Lock()
+	for _, u := range uris {
+		if _, ok := v.docs[u]; !ok && u != "" && !slices.Contains(todo, u) {
+			todo = append(todo, u)
+		}
+	}
+	v.mu.Unlock()
+	if len(todo) < parallelFrom || !v.readAny() {
+		for _, u := range todo {
+			_, _ = v.get(u)
+		}
+		return
+	}
+	next := make(chan string)
+	var wg sync.WaitGroup
+	for range inFlight {
+		wg.Go(func() {
+			for u := range next {
+				_, _ = v.get(u)
+			}
+		})
+	}
+	for _, u := range todo {
+		next <- u
+	}
+	close(next)
+	wg.Wait()
+}
+
+// gap notes what was not read. A place or component has one gap per visit.
+func (v *visit) gap(part string, e *health.Error, place string, id health.ComponentID) {
+	key := place + "\x00" + string(id)
+	if place == "" && id == "" {
+		key = part
+	}
+	if v.gapSeen[key] {
+		return
+	}
+	v.gapSeen[key] = true
+	v.gaps = append(v.gaps, health.Gap{
+		Part: cut(part, health.MaxText), Reason: e.Reason, Error: cut(e.Error(), health.MaxText), Place: place, Component: id,
+	})
+}
+
+// inScope notes a place as read whole.
+func (v *visit) inScope(place string) { v.scope[place] = true }
+
+func (v *visit) snapshot() *health.Snapshot {
+	s := &health.Snapshot{
+		Target: v.c.id, Driver: health.DriverRedfish, At: v.at, Tiers: v.req.Tiers,
+		HostPower: v.hostPower, Identity: v.identity, Gaps: v.gaps, Log: v.log, Logs: v.logs,
+	}
+	v.union.finish(s)
+	for p := range v.scope {
+		s.Scope = append(s.Scope, p)
+	}
+	slices.Sort(s.Scope)
+	if len(v.cursors) > 0 {
+		s.NextCursors = v.cursors
+	}
+	if v.readAny() {
+		// Against what the collector holds, not what was given last: that may never have been committed.
+		if raw := v.mem.encode(); raw != nil && !bytes.Equal(raw, v.req.Memory) {
+			s.Memory = raw
+		}
+	}
+	return s
+}
