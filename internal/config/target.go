@@ -233,7 +233,7 @@ func (c *checker) cipherSuites(path string, suites []int) {
 var reservedLabels = []string{
 	"target", "site", "rack", "component", "class", "kind", "severity", "tier", "result", "reason",
 	"present", "state", "message", "source", "source_time", "event_id", "took_seconds", "late_seconds", "requests", "exchanges", "gaps",
-	"time", "name", "origin",
+	"ticks", "time", "origin",
 }
 
 var labelName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
