@@ -283,11 +283,19 @@ func handshake(ctx context.Context, t *transport, l *login, su suite) (*session,
 // checkReply checks what all set-up replies share: message tag, status, our session ID; then the length. Neither a wrong tag
 // nor a wrong ID ends the wait; a refusal counts only with both right.
 func checkReply(p []byte, tag uint8, local uint32, length int) error {
-	if len(p) < 8 {
-		// A refusal may be cut short, but not before our session ID: without that anyone could send it.
+	if len(p) < 2 {
 		return errShort
 	}
-	if p[0] != tag || binary.LittleEndian.Uint32(p[4:]) != local {
+	if p[0] != tag {
+		return errNotOurs
+	}
+	if len(p) < 8 {
+		if p[1] != statusOK { // some (OpenIPMI's simulator) refuse with tag and status alone
+			return statusError(p[1])
+		}
+		return errShort
+	}
+	if binary.LittleEndian.Uint32(p[4:]) != local {
 		return errNotOurs
 	}
 	if p[1] != statusOK {
