@@ -40,7 +40,8 @@ type IPMIStats struct {
 	Bad           int // that were thrown away: malformed, unknown session, wrong authentication code, replayed
 	Replies       int // datagrams sent, forged and doubled ones too
 	Logins        int // sessions activated
-	LoginFailures int // wrong name, wrong password, no such cipher suite, privilege beyond the account's
+	Attempts      int // logins that got as far as the password; those that are no Logins failed or were given up
+	LoginFailures int // refused: wrong name, wrong password, no such cipher suite, privilege beyond the account's
 	Logouts       int // Close Session
 	OpenSessions  int // now
 	Writes        int // commands that would have changed the BMC; all are refused, a reader sends none

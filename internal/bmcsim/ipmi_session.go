@@ -52,6 +52,7 @@ type ipmiSession struct {
 	user        []byte
 	consoleRand [16]byte
 	bmcRand     [16]byte
+	kuid        []byte // the password as a key
 	sik, k1, k2 []byte
 	active      bool
 	privilege   byte
@@ -347,14 +348,17 @@ func (s *IPMIServer) openSession(b []byte) []byte {
 	return append(out, 2, 0, 0, 8, want.confidentiality, 0, 0, 0)
 }
 
-// kuid is the password as a key; a locked account has one that nobody knows.
-func (s *IPMIServer) kuid() []byte {
+// attempt is the password as a key; a locked account has one that nobody knows. A login counts as failed until RAKP message 3
+// proves it good: a client that sees in RAKP message 2 that its password is wrong need not say so.
+func (s *IPMIServer) attempt() []byte {
 	k := make([]byte, 20)
 	if s.o.LockAfter > 0 && s.inARow >= s.o.LockAfter {
 		_, _ = rand.Read(k)
-		return k
+	} else {
+		copy(k, s.o.Password)
 	}
-	copy(k, s.o.Password)
+	s.stats.Attempts++
+	s.inARow++
 	return k
 }
 
@@ -382,8 +386,10 @@ func (s *IPMIServer) rakp1(b []byte) []byte {
 	}
 	copy(x.consoleRand[:], b[8:24])
 	_, _ = rand.Read(x.bmcRand[:]) // never fails
-	kuid := s.kuid()
-	kg := kuid
+	if x.kuid == nil {             // a repeated RAKP 1 is no second attempt
+		x.kuid = s.attempt()
+	}
+	kg := x.kuid
 	if len(s.o.Kg) > 0 {
 		kg = make([]byte, 20)
 		copy(kg, s.o.Kg)
@@ -395,7 +401,7 @@ func (s *IPMIServer) rakp1(b []byte) []byte {
 	out := append([]byte{tag, 0, 0, 0}, le32(x.console)...)
 	out = append(out, x.bmcRand[:]...)
 	out = append(out, guid...)
-	return append(out, x.suite.mac(kuid, le32(x.console), le32(x.id), x.consoleRand[:], x.bmcRand[:], guid, who)...)
+	return append(out, x.suite.mac(x.kuid, le32(x.console), le32(x.id), x.consoleRand[:], x.bmcRand[:], guid, who)...)
 }
 
 func (s *IPMIServer) rakp3(b []byte) []byte {
@@ -404,14 +410,13 @@ func (s *IPMIServer) rakp3(b []byte) []byte {
 	}
 	tag := b[0]
 	x := s.sessions[binary.LittleEndian.Uint32(b[4:])]
-	if x == nil || x.user == nil {
+	if x == nil || x.kuid == nil {
 		return []byte{tag, statusInvalidSession, 0, 0, 0, 0, 0, 0}
 	}
 	who := append([]byte{x.role, byte(len(x.user))}, x.user...)
-	good := b[1] == 0 && subtle.ConstantTimeCompare(x.suite.mac(s.kuid(), x.bmcRand[:], le32(x.console), who), b[8:]) == 1
+	good := b[1] == 0 && subtle.ConstantTimeCompare(x.suite.mac(x.kuid, x.bmcRand[:], le32(x.console), who), b[8:]) == 1
 	if !good {
 		s.stats.LoginFailures++
-		s.inARow++
 		delete(s.sessions, x.id)
 		if b[1] != 0 {
 			return nil // the client itself gave up: it saw that the password is wrong
