@@ -226,7 +226,7 @@ func TestEveryUnitHasItsOwnField(t *testing.T) {
 func FuzzEncodedLinesParse(f *testing.F) {
 	f.Add("fan/1", "A1", "owner", "diskominfo", "input lost", 1.5, int64(t0.UnixNano()))
 	f.Add(`a\`, `\\`, `k=`, ` `, "x\ny\"\\", math.Inf(1), int64(0))
-	f.Add("a, b=c", "\xff\xfe", "_x", "é\u2028", `\"`, -0.0, int64(-1))
+	f.Add("a, b=c", "\xff\xfe", "_x", "é\u2028", `\"`, math.Copysign(0, -1), int64(-1))
 	f.Add("", "", "", "", "", math.MaxFloat64, int64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, component, rack, label, value, message string, x float64, ns int64) {
 		at := time.Unix(0, ns)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -17,10 +18,14 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"dewline/health"
 	"dewline/internal/secret"
 	"dewline/store/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // reply is what a fake server gives instead of storing. A zero status stores.
 type reply struct {
@@ -120,9 +125,7 @@ func (f *fake) serve(t *testing.T) *httptest.Server {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		for k, v := range resp.Header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), resp.Header)
 		w.WriteHeader(resp.StatusCode)
 		_, _ = io.Copy(w, resp.Body)
 	}))
@@ -136,10 +139,10 @@ func (f *fake) count() (points, writes int) {
 	return len(f.points), len(f.writes)
 }
 
-const token = "s3cret-token-of-the-sink"
+const theToken = "s3cret-token-of-the-sink"
 
 func options() Options {
-	return Options{URL: "http://influx.test:8086", Organization: "lab", Bucket: "hardware", Token: secret.New(token)}
+	return Options{URL: "http://influx.test:8086", Organization: "lab", Bucket: "hardware", Token: secret.New(theToken)}
 }
 
 func known(health.TargetID) (health.Target, bool) { return target(), true }
@@ -157,7 +160,7 @@ func newSink(t *testing.T, o Options, log Log, rt http.RoundTripper) (*Sink, *lo
 		s.connect(rt)
 	}
 	t.Cleanup(func() {
-		if strings.Contains(out.String(), token) {
+		if strings.Contains(out.String(), theToken) {
 			t.Errorf("the token is in the log:\n%s", out)
 		}
 	})

@@ -15,6 +15,7 @@ const fetch = 128
 // Run follows the log and delivers until ctx ends, and returns nil then. What was not acknowledged by that time is sent
 // again by the next Run.
 func (s *Sink) Run(ctx context.Context) error {
+	defer s.client.CloseIdleConnections()
 	var cursor int64
 	if !s.insist(ctx, "read the sink's cursor", func(ctx context.Context) (err error) {
 		cursor, err = s.log.SinkCursor(ctx, s.o.Name)

@@ -327,6 +327,7 @@ func TestRealFieldOfAnotherType(t *testing.T) {
 	// Someone else writes fan speeds as integers into the shards of these days.
 	foreign := fmt.Sprintf("hw_fan,who=else speed_rpm=1i %d", t0.UnixNano())
 	s, _ := realSink(t, realOptions(srv), storetest.NewMemory())
+	defer s.client.CloseIdleConnections()
 	if f := s.send(t.Context(), []string{foreign}); f != nil {
 		t.Fatal(f)
 	}

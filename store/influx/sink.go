@@ -58,6 +58,7 @@ type Sink struct {
 	log     Log
 	target  func(health.TargetID) (health.Target, bool)
 	api     api.WriteAPIBlocking
+	client  *http.Client
 	hide    *strings.Replacer
 	back    backoff
 	batch   int // points in one write; a 413 makes it less. Only Run's goroutine uses it
@@ -123,7 +124,8 @@ func New(o Options, log Log, target func(health.TargetID) (health.Target, bool))
 }
 
 func (s *Sink) connect(base http.RoundTripper) {
-	opts := influxdb2.DefaultOptions().SetHTTPClient(newClient(base, s.o.Timeout)).
+	s.client = newClient(base, s.o.Timeout)
+	opts := influxdb2.DefaultOptions().SetHTTPClient(s.client).
 		SetApplicationName("dewline").SetPrecision(time.Nanosecond).SetUseGZip(false)
 	s.api = influxdb2.NewClientWithOptions(s.o.URL, s.o.Token.Reveal(), opts).WriteAPIBlocking(s.o.Organization, s.o.Bucket)
 }
@@ -155,6 +157,7 @@ func (s *Sink) State() State {
 // Check sends one write that holds no point. The server must find the address, the token and the bucket right to
 // acknowledge it, and stores nothing.
 func (s *Sink) Check(ctx context.Context) error {
+	defer s.client.CloseIdleConnections()
 	if f := s.send(ctx, []string{probe}); f != nil && !f.emptyWrite() {
 		return fmt.Errorf("check influxdb at %s: %w", s.o.URL, f)
 	}

@@ -71,6 +71,13 @@ func (x exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
+func (x exchange) CloseIdleConnections() {
+	if c, ok := x.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 // packers are kept for reuse: each holds 800 kB of tables.
 var packers = sync.Pool{New: func() any {
 	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is one there is
@@ -111,7 +118,7 @@ func (l *lazyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.RoundTrip(req)
 }
 
-// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
+// CloseIdleConnections is for exchange.
 func (l *lazyTransport) CloseIdleConnections() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

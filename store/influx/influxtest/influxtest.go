@@ -21,6 +21,9 @@ import (
 // Version of InfluxDB that tools/real-parts.sh installs.
 const Version = "1.8.10"
 
+// client keeps no connections, so that tests can look for goroutines left behind, and a restarted server is met anew.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+
 // patience is how long a server may take to answer its first ping: two seconds on an idle machine.
 const patience = 60 * time.Second
 
@@ -162,7 +165,7 @@ func (s *Server) run() error {
 		case <-deadline:
 			return fmt.Errorf("no answer within %v", patience)
 		case <-tick.C:
-			if resp, err := http.Get(s.URL + "/ping"); err == nil {
+			if resp, err := client.Get(s.URL + "/ping"); err == nil {
 				resp.Body.Close()
 				if resp.StatusCode == http.StatusNoContent {
 					return nil
@@ -222,7 +225,7 @@ func (s *Server) TryQuery(db, q string) ([]Series, error) {
 	if s.username != "" {
 		req.SetBasicAuth(s.username, s.password)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
