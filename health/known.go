@@ -90,11 +90,11 @@ func sameComponent(a, b Component) bool {
 		a.CapacityBytes == b.CapacityBytes
 }
 
-// Gone tells whether a visit shows that a known component is no longer there: its place was read whole, it was not in it,
-// no gap concerns it, and the host does not sleep (BMCs drop drives and memory modules of a host that is off).
+// Gone tells whether a visit shows that a known component is no longer there: a visit of its tier read its place whole, it
+// was not in it, no gap concerns it, and the host does not sleep (BMCs drop drives and memory modules of a host that is off).
 func (k *Known) Gone(c Component, v *Visit) bool {
 	s := v.Snapshot
-	if s == nil || v.Result == Failed || v.Result == Missed || c.Place == "" || !slices.Contains(s.Scope, c.Place) {
+	if s == nil || v.Result == Failed || v.Result == Missed || c.Place == "" || !v.Tiers().Has(c.Tier) || !slices.Contains(s.Scope, c.Place) {
 		return false
 	}
 	power := k.HostPower

@@ -64,6 +64,11 @@ func TestUnreadAndGone(t *testing.T) {
 	visit := func(result Result, s *Snapshot) *Visit {
 		return &Visit{Result: result, Snapshot: s, Started: t0, Due: map[Tier]time.Time{TierReadings: t0}}
 	}
+	other := visit(Done, &Snapshot{Scope: []string{"thermal"}})
+	other.Due = map[Tier]time.Time{TierHealth: t0}
+	if k.Gone(k.Components["fan/2"].Component, other) {
+		t.Error("a visit of another tier shows nothing of a component it does not read")
+	}
 	ids := func(refs []ComponentRef) (out []ComponentID) {
 		for _, r := range refs {
 			out = append(out, r.ID)
