@@ -91,12 +91,36 @@ func decodeFrames(b []byte) ([]*frame, error) {
 }
 
 func decodeColumns(b []byte) ([]*frame, error) {
+	frames, c, err := decodeHead(b)
+	if err != nil {
+		return nil, err
+	}
+	scatter(frames, c.small, func(f *frame) ([]uint32, *[]byte) { return f.shape.parts, &f.states })
+	scatter(frames, c.floats, func(f *frame) ([]uint32, *[]float64) { return f.shape.series, &f.values })
+	if err := c.failed(); err != nil {
+		return nil, err
+	}
+	if len(c.head.b) != 0 || len(c.data.b) != 0 {
+		return nil, corrupt("bytes left over in a block")
+	}
+	for _, f := range frames {
+		for _, s := range f.states {
+			if s>>4 > 1 || s>>2&3 > byte(health.Absent) {
+				return nil, corrupt("unknown presence")
+			}
+		}
+	}
+	return frames, nil
+}
+
+// decodeHead reads all but states and values, and leaves the reader where those begin.
+func decodeHead(b []byte) ([]*frame, *columnsReader, error) {
 	w := wire{b: b}
 	n := w.count(maxVisits)
-	c := columnsReader{head: wire{b: w.bytes()}}
+	c := &columnsReader{head: wire{b: w.bytes()}}
 	c.data = wire{b: w.b}
 	if w.err != nil || n == 0 {
-		return nil, corrupt("no visits in a block")
+		return nil, nil, corrupt("no visits in a block")
 	}
 	all := make([]frame, n)
 	frames := make([]*frame, n)
@@ -112,7 +136,7 @@ func decodeColumns(b []byte) ([]*frame, error) {
 	each(func(f *frame, v int64) { f.seq = v })
 	each(func(f *frame, v int64) { f.at = v })
 	each(func(f *frame, v int64) { f.took = v })
-	kinds, which := readPieces(&c, n, readKind)
+	kinds, which := readPieces(c, n, readKind)
 	var due health.Tiers
 	snaps := false
 	for i, k := range which {
@@ -140,13 +164,13 @@ func decodeColumns(b []byte) ([]*frame, error) {
 		left -= len(ids)
 		return ids
 	}
-	parts, ofParts := readPieces(&c, n, runs)
-	series, ofSeries := readPieces(&c, n, runs)
-	gaps, ofGaps := readPieces(&c, n, readGaps)
-	unread, ofUnread := readPieces(&c, n, runs)
-	skips, ofSkips := readPieces(&c, n, readSkips)
+	parts, ofParts := readPieces(c, n, runs)
+	series, ofSeries := readPieces(c, n, runs)
+	gaps, ofGaps := readPieces(c, n, readGaps)
+	unread, ofUnread := readPieces(c, n, runs)
+	skips, ofSkips := readPieces(c, n, readSkips)
 	if err := c.failed(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	shapes := map[[2]int64]*shape{}
 	cells := 0
@@ -158,25 +182,10 @@ func decodeColumns(b []byte) ([]*frame, error) {
 		}
 		f.gaps, f.unread, f.skip = gaps[ofGaps[i]], unread[ofUnread[i]], skips[ofSkips[i]]
 		if cells += f.cells(); cells > maxCells {
-			return nil, corrupt("too many values in a block")
+			return nil, nil, corrupt("too many values in a block")
 		}
 	}
-	scatter(frames, c.small, func(f *frame) ([]uint32, *[]byte) { return f.shape.parts, &f.states })
-	scatter(frames, c.floats, func(f *frame) ([]uint32, *[]float64) { return f.shape.series, &f.values })
-	if err := c.failed(); err != nil {
-		return nil, err
-	}
-	if len(c.head.b) != 0 || len(c.data.b) != 0 {
-		return nil, corrupt("bytes left over in a block")
-	}
-	for _, f := range frames {
-		for _, s := range f.states {
-			if s>>4 > 1 || s>>2&3 > byte(health.Absent) {
-				return nil, corrupt("unknown presence")
-			}
-		}
-	}
-	return frames, nil
+	return frames, c, nil
 }
 
 func (c *columnsReader) failed() error {
@@ -188,22 +197,13 @@ func (c *columnsReader) failed() error {
 
 // scatter turns columns back into rows: the inverse of gather.
 func scatter[T any](frames []*frame, column func(n int) []T, row func(*frame) ([]uint32, *[]T)) {
-	place := map[uint32]int{}
-	var lengths []int
-	for _, f := range frames {
-		ids, _ := row(f)
-		for _, id := range ids {
-			k, ok := place[id]
-			if !ok {
-				k = len(lengths)
-				place[id] = k
-				lengths = append(lengths, 0)
-			}
-			lengths[k]++
-		}
+	names, counts := lengths(frames, func(f *frame) []uint32 { ids, _ := row(f); return ids })
+	place := make(map[uint32]int, len(names))
+	for k, id := range names {
+		place[id] = k
 	}
-	cols := make([][]T, len(lengths))
-	for k, n := range lengths {
+	cols := make([][]T, len(counts))
+	for k, n := range counts {
 		if cols[k] = column(n); cols[k] == nil {
 			return // the reader holds the error
 		}

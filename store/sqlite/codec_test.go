@@ -154,6 +154,24 @@ func FuzzDecodeColumns(f *testing.F) {
 		if len(again) != len(frames) {
 			t.Fatalf("%d frames, then %d", len(frames), len(again))
 		}
+		// One series alone is the same as in the whole.
+		for id := range uint32(3) {
+			var want, got []float64
+			for _, f := range frames {
+				for i, s := range f.shape.series {
+					if s == id {
+						want = append(want, f.values[i])
+					}
+				}
+			}
+			all := func([]*frame) (func(uint32) bool, error) { return func(s uint32) bool { return s == id }, nil }
+			if err := pickSeries(pack(b, false), all, func(_ *frame, _ uint32, v float64) { got = append(got, v) }); err != nil {
+				t.Fatal(err)
+			}
+			if diff := storetest.Diff(want, got); diff != "" {
+				t.Fatalf("series %d%s", id, diff)
+			}
+		}
 		d := &target{name: "t"}
 		for i := range frames {
 			if diff := storetest.Diff(frames[i], again[i]); diff != "" {

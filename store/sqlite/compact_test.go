@@ -3,6 +3,7 @@ package sqlite
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,9 +48,13 @@ func integrity(t testing.TB, db *DB) {
 func randomVisits(t testing.TB, db *DB, seed uint64, n int) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 0))
-	for i := range n {
+	vs := make([]*health.Visit, n)
+	for i := range vs {
 		target := health.TargetID(fmt.Sprintf("t%d", r.IntN(3)))
-		record(t, db, storetest.Random(r, target, start.Add(time.Duration(i)*time.Minute).Add(time.Duration(r.Int64N(1e9)))))
+		vs[i] = storetest.Random(r, target, start.Add(time.Duration(i)*time.Minute).Add(time.Duration(r.Int64N(1e9))))
+	}
+	for some := range slices.Chunk(vs, 25) {
+		record(t, db, some...)
 	}
 }
 
@@ -170,17 +175,15 @@ func TestCompactionWaitsForEverySink(t *testing.T) {
 }
 
 func TestAnHourTooLargeForOneBlock(t *testing.T) {
-	db := openIn(t, t.TempDir(), Options{})
+	db := openIn(t, t.TempDir(), Options{CommitMax: 1000})
 	const n = maxVisits + 10
 	m := storetest.NewMachine("t", 1, 1)
 	vs := make([]*health.Visit, n)
 	for i := range vs {
 		vs[i] = m.Visit(start.Add(time.Duration(i) * 200 * time.Millisecond))
 	}
-	for len(vs) > 0 {
-		k := min(len(vs), 1000)
-		record(t, db, vs[:k]...)
-		vs = vs[k:]
+	for some := range slices.Chunk(vs, 1000) {
+		record(t, db, some...)
 	}
 	if err := db.CompactBefore(t.Context(), start.Add(time.Hour)); err != nil {
 		t.Fatal(err)

@@ -155,7 +155,10 @@ func (db *DB) target(ctx context.Context, q querier, n int64, frames ...*frame) 
 		if t == nil {
 			return false
 		}
-		for _, f := range frames {
+		for i, f := range frames {
+			if i > 0 && f.shape == frames[i-1].shape && f.where == frames[i-1].where && len(f.unread) == 0 {
+				continue // as the one before
+			}
 			if !t.holds(f) {
 				return false
 			}

@@ -49,26 +49,20 @@ func (db *DB) series(ctx context.Context, tx *sql.Tx, n int64, c health.Componen
 		last = to.UnixNano() - 1
 	}
 	var out []Sample
+	var d *target
+	wanted := func(frames []*frame) (func(uint32) bool, error) {
+		var err error
+		if d, err = db.target(ctx, tx, n, frames...); err != nil {
+			return nil, err
+		}
+		return func(s uint32) bool { return d.dict.series[s].quantity == q && d.component(s) == c }, nil
+	}
 	add := func(data []byte) error {
-		frames, err := decodeFrames(data)
-		if err != nil {
-			return err
-		}
-		t, err := db.target(ctx, tx, n, frames...)
-		if err != nil {
-			return err
-		}
-		for _, f := range frames {
-			if f.at < first || f.at > last {
-				continue
+		return pickSeries(data, wanted, func(f *frame, s uint32, v float64) {
+			if f.at >= first && f.at <= last {
+				out = append(out, Sample{time.Unix(0, f.at).UTC(), v, d.dict.series[s].unit, f.seq})
 			}
-			for i, s := range f.shape.series {
-				if e := &t.dict.series[s]; e.quantity == q && t.component(s) == c {
-					out = append(out, Sample{time.Unix(0, f.at).UTC(), f.values[i], e.unit, f.seq})
-				}
-			}
-		}
-		return nil
+		})
 	}
 	// The rows are read before they are decoded: a dictionary may have to be read in between.
 	rowsOf := func(query string, args ...any) error {
