@@ -180,6 +180,8 @@ type oemLinks struct {
 
 // discover learns which resources there are. What cannot be read becomes a gap and keeps what was learned before.
 func (v *visit) discover() *health.Error {
+	v.learning = true
+	v.mem.Missing = nil
 	r, e := v.readRoot()
 	if e != nil {
 		return e
@@ -206,6 +208,7 @@ func (v *visit) discover() *health.Error {
 	if e2 == nil {
 		v.mem.Chassis = v.discoverChassis(cha, old.Chassis)
 	}
+	v.chooseHost()
 	v.choosePrimary(sys)
 	v.discoverUnits(r)
 	v.mem.Stale = !complete

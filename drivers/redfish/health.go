@@ -31,7 +31,7 @@ func (v *visit) readHealth() {
 	}
 	home := ""
 	if len(v.mem.Systems) > 0 {
-		home = v.mem.Systems[0].URI
+		home = v.mem.Host
 	}
 	for _, c := range v.mem.Chassis {
 		if c.Drives != "" {

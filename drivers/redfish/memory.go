@@ -28,12 +28,14 @@ type memory struct {
 	Managers []manager `json:"managers,omitempty"`
 	Units    []unit    `json:"units,omitempty"`
 	Primary  string    `json:"primary,omitempty"` // the chassis whose parts need no chassis in their ID
+	Host     string    `json:"host,omitempty"`    // the system whose parts need no system in their ID
 
 	Same    map[string]alias     `json:"same,omitempty"`    // resource -> the part it states, where another resource names it
 	Sensors map[string]sensorKey `json:"sensors,omitempty"` // sensor -> what it turned out to be
 	Twins   map[string][]string  `json:"twins,omitempty"`   // place -> names that are no identity there
 	Parts   map[string][]string  `json:"parts,omitempty"`   // document -> its arrays that listed parts
 	Expand  map[string]bool      `json:"expand,omitempty"`  // kind of collection -> $expand tells the truth
+	Missing []string             `json:"missing,omitempty"` // links that led nowhere at the last discovery: not asked again until the next
 	Inline  []string             `json:"inline,omitempty"`  // collections that carry their members' bodies unasked
 	Logs    []logService         `json:"logs,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"dewline/health"
 )
@@ -89,10 +90,10 @@ func (v *visit) readTrees() {
 	for i := range v.mem.Chassis {
 		c := &v.mem.Chassis[i]
 		if c.Thermal != "" {
-			_ = v.readThermal(c)
+			v.readThermal(c)
 		}
 		if c.Power != "" {
-			_ = v.readPower(c)
+			v.readPower(c)
 		}
 	}
 	for i := range v.mem.Chassis {
@@ -157,7 +158,7 @@ func (v *visit) collection(place, kind string) ([]string, bool) {
 			v.mu.Lock()
 			v.docs[place] = v.docs[place+"?"+v.mem.Root.Expand]
 			v.mu.Unlock()
-			return v.allowed(uris), true
+			return v.sorted(uris), true
 		}
 		if v.failed() != nil {
 			v.gap(place, e, place, "")
@@ -169,9 +170,17 @@ func (v *visit) collection(place, kind string) ([]string, bool) {
 	if e != nil {
 		v.gap(place, e, place, "")
 		v.goneLink(e)
-		return v.allowed(uris), false
+		return v.sorted(uris), false
 	}
-	return v.allowed(uris), true
+	return v.sorted(uris), true
+}
+
+// sorted drops what must not be read, and makes the order of a collection, which differs between requests on some
+// firmware, that of the links.
+func (v *visit) sorted(uris []string) []string {
+	uris = v.allowed(uris)
+	slices.Sort(uris)
+	return uris
 }
 
 // probeExpand compares, once per firmware and kind of collection, what $expand answers with what the members say one by
@@ -212,6 +221,10 @@ func (v *visit) probeExpand() {
 	}
 }
 
+// slowExpand is how long an expanded answer may take to be worth it: a BMC that works on it for longer answers nobody
+// else meanwhile.
+const slowExpand = 5 * time.Second
+
 // expandTrue compares one expanded collection with its members.
 func (v *visit) expandTrue(place string, uris []string) bool {
 	before := map[string][]byte{}
@@ -223,8 +236,9 @@ func (v *visit) expandTrue(place string, uris []string) bool {
 		before[u] = raw
 	}
 	query := place + "?" + v.mem.Root.Expand
+	start := time.Now()
 	raw, e := v.get(query)
-	if e != nil {
+	if e != nil || time.Since(start) > slowExpand {
 		return false
 	}
 	var d collectionDoc

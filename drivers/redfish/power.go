@@ -48,11 +48,11 @@ type powerDoc struct {
 }
 
 // readPower reads the legacy Power.
-func (v *visit) readPower(c *chassis) *health.Error {
+func (v *visit) readPower(c *chassis) {
 	var d powerDoc
 	if e := v.into(c.Power, &d); e != nil {
 		v.gapDoc(c.Power, e, "PowerSupplies", "PowerControl", "Voltages", "Redundancy")
-		return e
+		return
 	}
 	if d.PowerSupplies != nil {
 		v.legacySupplies(c, *d.PowerSupplies)
@@ -98,7 +98,6 @@ func (v *visit) readPower(c *chassis) *health.Error {
 	if d.Redundancy != nil {
 		v.redundancy(c.URI, c.Power+"#Redundancy", *d.Redundancy, health.ClassPowerUnit, "Power Supply Redundancy", health.TierReadings)
 	}
-	return nil
 }
 
 func (v *visit) legacySupplies(c *chassis, list []legacySupply) {

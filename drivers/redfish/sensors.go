@@ -61,7 +61,9 @@ var (
 	dewName      = regexp.MustCompile(`(?i)dew.?point`)
 	usageName    = regexp.MustCompile(`(?i)usage|utili[sz]ation`)
 	pumpName     = regexp.MustCompile(`(?i)(^|[^a-z])pump`)
-	fanName      = regexp.MustCompile(`(?i)(^|[^a-z])(fan|pwm)|fan\d|pwm`)
+	// Not absolute: the digital thermal sensor of Lenovo XCC ("CPU 1 DTS", -51 °C below throttling), the T.Limit of NVIDIA.
+	marginName = regexp.MustCompile(`(?i)(^|[^a-z])DTS([^a-z]|$)|margin|headroom|temp_?limit|t\.?limit`)
+	fanName    = regexp.MustCompile(`(?i)(^|[^a-z])(fan|pwm)|fan\d|pwm`)
 )
 
 // measure is what a sensor measures: its class, quantity, unit and the factor to that unit.
@@ -144,8 +146,14 @@ func measureOf(d *sensorDoc) measure {
 	if (m.class == health.ClassSensor || m.class == health.ClassHumidity && m.q == health.RelativeHumidity && typ == "") && leakName.MatchString(name) {
 		m = measure{class: health.ClassLeakDetector}
 	}
+	if rpm := strings.EqualFold(units, "RPM") || strings.EqualFold(units, "{rev}/min"); rpm && m.q != health.Speed {
+		m = measure{health.ClassFan, health.Speed, health.RPM, 1} // Lenovo XCC types its tachometers AirFlow
+		if pumpName.MatchString(name) {
+			m.class = health.ClassPump
+		}
+	}
 	switch basis := schemas.ReadingBasisType(d.ReadingBasis); {
-	case m.q == health.Temperature && (basis == schemas.DeltaReadingBasisType || basis == schemas.HeadroomReadingBasisType):
+	case m.q == health.Temperature && (basis == "" && marginName.MatchString(name) || basis == schemas.DeltaReadingBasisType || basis == schemas.HeadroomReadingBasisType):
 		m.q, m.u = health.TemperatureMargin, health.Kelvin
 	case basis == schemas.DeltaReadingBasisType || basis == schemas.HeadroomReadingBasisType:
 		m.q, m.u, m.factor = health.Value, health.Number, 1
@@ -254,8 +262,12 @@ func (m measure) thresholds(t *health.Thresholds) *health.Thresholds {
 	}
 }
 
-// oftenSensors bounds how many sensors a readings visit reads one by one, where there is no other tree and no $expand.
-const oftenSensors = 64
+// How many sensors a readings visit reads one by one, without $expand: where there is no other tree, and beside Thermal
+// and Power, which have most of it. What is over goes with the health tier. Leaks and humidity are never cut.
+const (
+	oftenSensors = 64
+	besideLegacy = 4
+)
 
 // sensorRank orders what is read often when there are too many.
 var sensorRank = map[health.Class]int{
@@ -317,11 +329,17 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc) {
 		v.mem.Sensors[uri] = key
 		return
 	}
+	if q := v.union.byURI[uri]; q != nil && q.Class != m.class {
+		// A fan or supply names this sensor as the source of its own value.
+		key.ID, key.Covered = q.ID, true
+		v.mem.Sensors[uri] = key
+		return
+	}
 	p := &part{home: home}
 	p.Class, p.Place, p.Tier = m.class, place, health.TierHealth
 	p.Name = string(cmp.Or(d.Name, d.ID, text(segment(uri))))
 	p.Location, p.Context = d.Location.label, snake(string(d.PhysicalContext))
-	p.names = norms(p.Name, p.Location)
+	p.names = sensorNames(p, m.class, segment(uri))
 	p.related = v.measured(d.RelatedItem)
 	p.ID = v.union.identity(m.class, home, segment(uri))
 	p.judge(d.Status, false)
@@ -372,6 +390,29 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc) {
 	}
 }
 
+// sensorNames are the names Thermal and Power may have for a sensor. Cray EX adds there what is measured and where
+// ("CPU0 VCORE Voltage Input" for the sensor "CPU0 VCORE" with the Id …InputVoltage).
+func sensorNames(p *part, class health.Class, id string) []string {
+	names := []string{p.Name, p.Location}
+	switch class {
+	case health.ClassTemperature:
+		names = append(names, p.Name+" Temp")
+	case health.ClassVoltage, health.ClassCurrent:
+		for _, end := range []string{"Input", "Output"} {
+			if strings.Contains(id, end) {
+				names = append(names, p.Name+" Voltage "+end)
+			}
+		}
+		names = append(names, p.Name+" Voltage")
+	}
+	return norms(names...)
+}
+
+// legacyPlace reports whether a Sensors collection is of a chassis that has Thermal or Power as well.
+func (v *visit) legacyPlace(place string) bool {
+	return slices.ContainsFunc(v.mem.Chassis, func(c chassis) bool { return c.Sensors == place && (c.Thermal != "" || c.Power != "") })
+}
+
 func (v *visit) aliased(uri string) bool { _, ok := v.mem.Same[uri]; return ok }
 
 // soleTree reports whether a chassis has its sensors in Sensors only.
@@ -405,8 +446,17 @@ func (v *visit) boundOften() {
 		}
 	}
 	slices.SortFunc(l, func(a, b often) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.uri, b.uri)) })
-	for i, o := range l {
-		if i < oftenSensors || o.rank <= 1 && i < 4*oftenSensors {
+	beside, alone := 0, 0
+	for _, o := range l {
+		if o.rank <= 1 {
+			if alone++; alone <= 4*oftenSensors {
+				continue
+			}
+		} else if v.legacyPlace(parent(o.uri)) {
+			if beside++; beside <= besideLegacy && o.rank <= 4 {
+				continue
+			}
+		} else if alone++; alone <= oftenSensors {
 			continue
 		}
 		k := v.mem.Sensors[o.uri]

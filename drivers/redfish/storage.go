@@ -187,7 +187,7 @@ func (v *visit) readDrives(home, place, unit string, uris []string) {
 	for _, u := range uris {
 		var d driveDoc
 		base := segment(u)
-		if unit != "" && !strings.Contains(base, unit) && len(base) < 4 {
+		if _, digits := numericID(base); unit != "" && digits {
 			base = unit + ":" + base // "0" of every controller (idrac_exporter #110)
 		}
 		if v.union.byURI[u] != nil {

@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"dewline/health"
@@ -24,9 +25,33 @@ type systemDoc struct {
 	}]
 }
 
-// primarySystem is the system whose parts need no system in their ID: the first.
-func (v *visit) primarySystem(uri string) bool {
-	return len(v.mem.Systems) > 0 && v.mem.Systems[0].URI == uri
+// primarySystem is the system whose parts need no system in their ID.
+func (v *visit) primarySystem(uri string) bool { return v.mem.Host == uri }
+
+// chooseHost picks the system that is the machine, where a baseboard of accelerators is another (NVIDIA HGX): the one
+// with a BIOS, storage and a host name. The choice is kept.
+func (v *visit) chooseHost() {
+	if slices.ContainsFunc(v.mem.Systems, func(s system) bool { return s.URI == v.mem.Host }) {
+		return
+	}
+	best := -1
+	for _, s := range v.mem.Systems {
+		var d struct {
+			BiosVersion, HostName, SystemType text
+			Bios, Storage, SecureBoot         link
+			Boot                              rawJSON
+		}
+		_ = v.into(s.URI, &d)
+		score := 0
+		for _, told := range []bool{d.BiosVersion != "", d.HostName != "", d.Bios != "", d.Storage != "", d.SecureBoot != "", d.SystemType == "Physical"} {
+			if told {
+				score++
+			}
+		}
+		if score > best {
+			best, v.mem.Host = score, s.URI
+		}
+	}
 }
 
 // readSystems reads host power and overall health. The error is of the first system that could not be read.
@@ -38,7 +63,7 @@ func (v *visit) readSystems() *health.Error {
 	}
 	v.prefetch(uris)
 	on, off, unknown := 0, 0, 0
-	for i, s := range v.mem.Systems {
+	for _, s := range v.mem.Systems {
 		var d systemDoc
 		place := parent(s.URI)
 		id := health.ComponentID(string(health.ClassSystem) + "/" + idText(segment(s.URI)))
@@ -70,7 +95,7 @@ func (v *visit) readSystems() *health.Error {
 		}
 		v.hpeRedundancy(s.URI, "Fan Redundancy", string(hpe.FanRedundancy))
 		v.hpeRedundancy(s.URI, "Liquid Cooling Redundancy", string(hpe.LiquidCoolingRedundancy))
-		if i == 0 {
+		if s.URI == v.mem.Host {
 			v.identify(&d)
 		}
 	}

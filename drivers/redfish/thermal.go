@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,11 +94,11 @@ type thermalDoc struct {
 }
 
 // readThermal reads the legacy Thermal (deprecated since Chassis v1.15, and still the cheapest: one request).
-func (v *visit) readThermal(c *chassis) *health.Error {
+func (v *visit) readThermal(c *chassis) {
 	var d thermalDoc
 	if e := v.into(c.Thermal, &d); e != nil {
 		v.gapDoc(c.Thermal, e, "Fans", "Temperatures", "Redundancy")
-		return e
+		return
 	}
 	if d.Fans != nil {
 		v.legacyArray(c, c.Thermal+"#Fans", *d.Fans, health.ClassFan, func(p *part, s *legacySensor) {
@@ -117,7 +118,11 @@ func (v *visit) readThermal(c *chassis) *health.Error {
 			if bogusZero(s.ReadingCelsius, s.Status) {
 				return
 			}
-			p.set(health.Temperature, health.Celsius, s.ReadingCelsius, s.thresholds())
+			q, unit := health.Temperature, health.Celsius
+			if marginName.MatchString(string(s.Name)) {
+				q, unit = health.TemperatureMargin, health.Kelvin
+			}
+			p.set(q, unit, s.ReadingCelsius, s.thresholds())
 		})
 	}
 	if d.Redundancy != nil {
@@ -126,7 +131,6 @@ func (v *visit) readThermal(c *chassis) *health.Error {
 	if f := d.Oem.V.Hpe.V.LiquidCoolingLeakageDetected; f.OK {
 		v.hpeLeak(c, f.V)
 	}
-	return nil
 }
 
 // bogusZero: 0 °C of a sensor that is not running is no temperature (iLO lists empty sockets so).
@@ -134,6 +138,11 @@ func bogusZero(n number, s status) bool { return n.OK && n.V == 0 && !running(s)
 
 // legacyArray adds the elements of an array of Thermal or Power.
 func (v *visit) legacyArray(c *chassis, place string, list []legacySensor, class health.Class, read func(*part, *legacySensor)) {
+	// Cray EX lists elements that say nothing but their own link.
+	list = slices.DeleteFunc(list, func(s legacySensor) bool {
+		return s.Name == "" && s.FanName == "" && s.MemberID == "" && s.Status.State == "" && s.Status.Health == "" &&
+			!s.Reading.OK && !s.CurrentReading.OK && !s.ReadingCelsius.OK && !s.ReadingVolts.OK
+	})
 	names := make([]string, len(list))
 	alts := make([]string, len(list))
 	for i := range list {
@@ -229,7 +238,12 @@ func (v *visit) listed(home, place string, n int) {
 
 // gapDoc notes that the arrays of a document were not read: those that ever listed a part, all if none is known.
 func (v *visit) gapDoc(doc string, e *health.Error, arrays ...string) {
-	if known := v.mem.Parts[doc]; len(known) > 0 {
+	known := v.mem.Parts[doc]
+	if len(known) == 0 && e.Reason == health.ReasonNotFound {
+		v.gap(doc, e, doc, "") // linked, and never there
+		return
+	}
+	if len(known) > 0 {
 		arrays = known
 	}
 	for _, a := range arrays {
@@ -240,7 +254,7 @@ func (v *visit) gapDoc(doc string, e *health.Error, arrays ...string) {
 
 // goneLink: a link that was learned and is there no more means that the machine changed.
 func (v *visit) goneLink(e *health.Error) {
-	if e.Reason == health.ReasonNotFound && v.mem.Learned {
+	if e.Reason == health.ReasonNotFound && v.mem.Learned && !v.learning && !errors.Is(e, errMissing) {
 		v.mem.Stale = true
 	}
 }

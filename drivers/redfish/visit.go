@@ -30,6 +30,7 @@ type visit struct {
 	slowRow int           // timeouts in a row
 	read    int           // documents read
 
+	learning  bool // this visit discovers: what is missing now was never there
 	full      bool // all trees are read, not only what the readings tier needs
 	hostPower health.HostPower
 	found     *health.Identity // as far as read
@@ -106,6 +107,9 @@ func (v *visit) fetch(uri string) ([]byte, *health.Error) {
 	if e := v.failed(); e != nil {
 		return nil, e
 	}
+	if !v.learning && slices.Contains(v.mem.Missing, uri) {
+		return nil, &health.Error{Reason: health.ReasonNotFound, Op: op, Err: errMissing}
+	}
 	if v.ctx.Err() != nil {
 		e := classify(v.ctx, op, v.ctx.Err())
 		v.fail(e)
@@ -128,9 +132,21 @@ func (v *visit) fetch(uri string) ([]byte, *health.Error) {
 			v.fail(e)
 		}
 		v.judge(e)
+		if v.learning && e.Reason == health.ReasonNotFound {
+			v.mu.Lock()
+			if len(v.mem.Missing) < maxMissing && !slices.Contains(v.mem.Missing, uri) {
+				v.mem.Missing = append(v.mem.Missing, uri)
+			}
+			v.mu.Unlock()
+		}
 		return nil, e
 	}
 }
+
+// errMissing stands for the 404 of the last discovery.
+var errMissing = errors.New("was not there at the last discovery")
+
+const maxMissing = 512
 
 // judge decides whether an error ends the visit: dead lines do at once, silence does the second time running.
 func (v *visit) judge(e *health.Error) {
@@ -270,6 +286,9 @@ func (v *visit) prefetch(uris []string) {
 
 // gap notes what was not read. A place or component has one gap per visit.
 func (v *visit) gap(part string, e *health.Error, place string, id health.ComponentID) {
+	if errors.Is(e, errMissing) {
+		return // said when it was learned; nothing that should be there was missed
+	}
 	key := place + "\x00" + string(id)
 	if place == "" && id == "" {
 		key = part
@@ -301,6 +320,7 @@ func (v *visit) snapshot() *health.Snapshot {
 	}
 	if v.readAny() {
 		// Against what the collector holds, not what was given last: that may never have been committed.
+		slices.Sort(v.mem.Missing) // two fetched at once may have come in either order
 		if raw := v.mem.encode(); raw != nil && !bytes.Equal(raw, v.req.Memory) {
 			s.Memory = raw
 		}
