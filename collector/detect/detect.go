@@ -30,11 +30,15 @@ type key struct {
 
 // pass is one run of Events.
 type pass struct {
-	known  *health.Known
-	visit  *health.Visit
-	at     time.Time
-	open   map[key]health.Fault // as they stand in this pass
-	dirty  map[key]bool
+	known *health.Known
+	visit *health.Visit
+	at    time.Time
+	open  map[key]health.Fault // as they stand in this pass
+	dirty map[key]bool
+
+	wanted map[key]finding // what holds, by all rules together
+	order  []key           // of wanted
+	denied []denial
 	faults []health.Fault // cleared in this pass
 	events []health.Event
 	ids    map[string]bool
@@ -47,7 +51,8 @@ func Events(known *health.Known, v *health.Visit) ([]health.Event, []health.Faul
 		return nil, nil
 	}
 	p := &pass{
-		known: known, visit: v, at: v.At(), open: make(map[key]health.Fault, len(known.Faults)), dirty: map[key]bool{}, ids: map[string]bool{},
+		known: known, visit: v, at: v.At(), open: make(map[key]health.Fault, len(known.Faults)), dirty: map[key]bool{},
+		wanted: map[key]finding{}, ids: map[string]bool{},
 	}
 	// In order of ID, so that of two open faults of one kind, which a damaged store might hold, always the same one counts.
 	for _, id := range slices.Sorted(maps.Keys(known.Faults)) {
@@ -61,7 +66,10 @@ func Events(known *health.Known, v *health.Visit) ([]health.Event, []health.Faul
 		p.margins(s)
 		p.rollUps(s)
 		p.logs(s)
+		p.settle()
 		p.entries(s)
+	} else {
+		p.settle()
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(p.dirty), compareKeys) {
 		p.faults = append(p.faults, p.open[k])
@@ -85,13 +93,72 @@ type finding struct {
 	atStart   bool
 }
 
-// holds opens a fault for a finding, or changes the severity of the open one.
+// denial is a rule's word that what it opened is over.
+type denial struct {
+	key
+	rule, message string
+	evidence      []string
+}
+
+// precedence of rules for one kind: of those that say it holds, the fault is the one whose word must end it.
+func precedence(rule string) int {
+	switch rule {
+	case RulePresence:
+		return 4
+	case RuleCondition:
+		return 3
+	case RuleMargin:
+		return 2
+	case RuleState:
+		return 1
+	}
+	return 0
+}
+
+// holds notes a finding. Several rules may find the same: it counts at its worst, with all the evidence.
 func (p *pass) holds(f finding) {
 	k := key{f.component, f.kind}
+	w, also := p.wanted[k]
+	if !also {
+		p.order = append(p.order, k)
+		p.wanted[k] = f
+		return
+	}
+	if f.severity > w.severity {
+		w.severity, w.message = f.severity, f.message
+	}
+	if precedence(f.rule) > precedence(w.rule) {
+		w.rule = f.rule
+	}
+	for _, e := range f.evidence {
+		if !slices.Contains(w.evidence, e) {
+			w.evidence = append(w.evidence, e)
+		}
+	}
+	p.wanted[k] = w
+}
+
+func (p *pass) denies(k key, rule, message string, evidence ...string) {
+	p.denied = append(p.denied, denial{k, rule, message, evidence})
+}
+
+// settle makes events and faults of all that was found: first what ends, then what begins or changes.
+func (p *pass) settle() {
+	for _, d := range p.denied {
+		if _, wanted := p.wanted[d.key]; !wanted && p.open[d.key].Rule == d.rule {
+			p.clear(d.key, d.message, d.evidence...)
+		}
+	}
+	for _, k := range p.order {
+		p.begin(k, p.wanted[k])
+	}
+}
+
+// begin opens a fault for a finding, or changes the open one.
+func (p *pass) begin(k key, f finding) {
 	f.message = cut(f.message)
 	open, ok := p.open[k]
-	switch {
-	case !ok:
+	if !ok {
 		e := p.event(f, health.Asserted)
 		e.FaultID = e.ID
 		if !p.emit(e) {
@@ -101,9 +168,15 @@ func (p *pass) holds(f finding) {
 			ID: e.ID, Target: p.visit.Target, Component: f.component, Class: f.class, Kind: f.kind, Severity: f.severity, State: health.Asserted,
 			Rule: f.rule, Message: f.message, Evidence: f.evidence, Opened: p.at, Changed: p.at, AtStart: f.atStart,
 		}
-	case open.Severity == f.severity:
+		p.dirty[k] = true
 		return
-	default:
+	}
+	over := slices.ContainsFunc(p.denied, func(d denial) bool { return d.key == k && d.rule == open.Rule })
+	if rule := f.rule; rule != open.Rule && (over || precedence(rule) > precedence(open.Rule)) {
+		open.Rule = rule
+		p.dirty[k] = true
+	}
+	if open.Severity != f.severity {
 		tr := health.Escalated
 		if f.severity < open.Severity {
 			tr = health.Deescalated
@@ -113,9 +186,9 @@ func (p *pass) holds(f finding) {
 		e.FaultID = open.ID
 		p.emit(e)
 		open.Severity, open.Message, open.Evidence, open.Changed = f.severity, f.message, f.evidence, p.at
-		p.open[k] = open
+		p.dirty[k] = true
 	}
-	p.dirty[k] = true
+	p.open[k] = open
 }
 
 // clear ends an open fault; nothing happens if there is none.
@@ -157,7 +230,7 @@ func (p *pass) emit(e health.Event) bool {
 // access opens and clears comm_lost.
 func (p *pass) access() {
 	if p.visit.Result != health.Failed {
-		p.clear(key{BMC, health.KindCommLost}, "the BMC answers again")
+		p.denies(key{BMC, health.KindCommLost}, RuleAccess, "the BMC answers again")
 		return
 	}
 	a := p.visit.Delta.Access

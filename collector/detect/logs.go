@@ -30,7 +30,7 @@ func (p *pass) logs(s *health.Snapshot) {
 		if l.Full {
 			p.holds(f)
 		} else {
-			p.clear(key{f.component, f.kind}, "log "+name+" has room again")
+			p.denies(key{f.component, f.kind}, RuleLogState, "log "+name+" has room again")
 		}
 	}
 }

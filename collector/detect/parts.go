@@ -25,6 +25,8 @@ func (p *pass) components(s *health.Snapshot) {
 		if c.Presence == health.Absent {
 			if seen && before.Presence == health.Present {
 				p.removed(before.Component, "reported absent", words(c.Status)...)
+			} else if f, ok := p.open[key{c.ID, goneKind(c.Class)}]; ok && f.Rule == RulePresence {
+				p.absent(before.Component, "reported absent", words(c.Status)) // still so
 			}
 			p.conditions(c, seen) // a detector that is absent says so by a condition
 			continue
@@ -102,18 +104,30 @@ func isHardware(c health.Class) bool {
 	return false
 }
 
+// goneKind: of a leak detector that is gone nobody may say "dry" any more.
+func goneKind(c health.Class) health.Kind {
+	if c == health.ClassLeakDetector {
+		return health.KindDetectorFault
+	}
+	return health.KindAbsentRemoved
+}
+
 // removed is the end of a part: its faults are over, and its absence is one.
 func (p *pass) removed(c health.Component, how string, evidence ...string) {
-	kind := health.KindAbsentRemoved
-	message := label(&c, nil) + " is gone: " + how
-	if c.Class == health.ClassLeakDetector {
-		// Nobody may say "dry" any more.
-		kind, message = health.KindDetectorFault, message+"; it can detect nothing"
-	}
+	kind := goneKind(c.Class)
 	for _, k := range p.faultsOf(c.ID) {
 		if k.kind != kind {
 			p.clear(k, label(&c, nil)+" was removed", how)
 		}
+	}
+	p.absent(c, how, evidence)
+}
+
+func (p *pass) absent(c health.Component, how string, evidence []string) {
+	kind := goneKind(c.Class)
+	message := label(&c, nil) + " is gone: " + how
+	if kind == health.KindDetectorFault {
+		message += "; it can detect nothing"
 	}
 	p.holds(finding{
 		component: c.ID, class: c.Class, kind: kind, severity: health.SeverityWarning, rule: RulePresence, message: message, evidence: evidence,
@@ -122,10 +136,7 @@ func (p *pass) removed(c health.Component, how string, evidence ...string) {
 
 func (p *pass) returned(c *health.Component) {
 	for _, kind := range []health.Kind{health.KindAbsentRemoved, health.KindDetectorFault} {
-		k := key{c.ID, kind}
-		if f, ok := p.open[k]; ok && f.Rule == RulePresence {
-			p.clear(k, label(c, nil)+" is present again", words(c.Status)...)
-		}
+		p.denies(key{c.ID, kind}, RulePresence, label(c, nil)+" is present again", words(c.Status)...)
 	}
 }
 
@@ -171,10 +182,6 @@ func (p *pass) conditions(c *health.Component, seen bool) {
 		if n.Kind == "" || n.Severity == health.SeverityOK {
 			continue
 		}
-		severity := n.Severity
-		if severity == health.SeverityUnknown {
-			severity = health.SeverityWarning // the driver found it worth naming
-		}
 		f, twice := asserted[n.Kind]
 		if !twice {
 			order = append(order, n.Kind)
@@ -183,7 +190,7 @@ func (p *pass) conditions(c *health.Component, seen bool) {
 				atStart: p.foundAtStart(c, seen),
 			}
 		}
-		f.severity = max(f.severity, severity)
+		f.severity = max(f.severity, effective(n.Severity))
 		if n.Evidence != "" && !slices.Contains(f.evidence, n.Evidence) {
 			f.evidence = append(f.evidence, n.Evidence)
 		}
@@ -197,9 +204,8 @@ func (p *pass) conditions(c *health.Component, seen bool) {
 		p.holds(f)
 	}
 	for _, n := range c.Conditions {
-		k := key{c.ID, n.Kind}
-		if _, also := asserted[n.Kind]; n.Severity == health.SeverityOK && !also && p.open[k].Rule == RuleCondition {
-			p.clear(k, label(c, nil)+": no longer "+plain(n.Kind), words(n.Evidence)...)
+		if n.Severity == health.SeverityOK {
+			p.denies(key{c.ID, n.Kind}, RuleCondition, label(c, nil)+": no longer "+plain(n.Kind), words(n.Evidence)...)
 		}
 	}
 }

@@ -15,28 +15,51 @@ func (p *pass) state(c *health.Component, seen bool, readings []health.Reading) 
 	case health.OK:
 		for _, k := range p.faultsOf(c.ID) {
 			if p.open[k].Rule == RuleState {
-				p.clear(k, label(c, nil)+" is ok", words(c.Status)...)
+				p.denies(k, RuleState, label(c, nil)+" is ok", words(c.Status)...)
 			}
 		}
 		return
 	}
 	severity := severityOf(c.State)
+	kind, why := StateKind(c, readings)
 	for _, n := range c.Conditions {
-		if n.Severity >= severity {
+		switch s := effective(n.Severity); {
+		case s >= severity:
 			return // explained
+		case s > health.SeverityOK && kind == health.KindUnknown && isThreshold(n.Kind):
+			kind = n.Kind // worse than the condition says, and of the same thing
 		}
 	}
-	kind, why := StateKind(c, readings)
 	for _, k := range p.faultsOf(c.ID) {
-		if p.open[k].Rule == RuleState {
-			kind = k.kind // one unexplained state is one fault, also when thresholds are read only now and then
-			break
+		if kind == health.KindUnknown && isThreshold(k.kind) {
+			kind = k.kind // thresholds may be read only now and then: still the same fault
+		}
+	}
+	for _, k := range p.faultsOf(c.ID) {
+		if p.open[k].Rule == RuleState && k.kind != kind {
+			p.denies(k, RuleState, label(c, nil)+" is now "+plain(kind), words(c.Status)...) // one unexplained state is one fault
 		}
 	}
 	p.holds(finding{
 		component: c.ID, class: c.Class, kind: kind, severity: severity, rule: RuleState, message: stateMessage(c, kind, why),
 		evidence: words(c.Status, why), atStart: p.foundAtStart(c, seen),
 	})
+}
+
+// effective is the severity that a condition counts with: one of unknown severity its driver found worth naming.
+func effective(s health.Severity) health.Severity {
+	if s == health.SeverityUnknown {
+		return health.SeverityWarning
+	}
+	return s
+}
+
+func isThreshold(k health.Kind) bool {
+	switch k {
+	case health.KindOverThreshold, health.KindUnderThreshold, health.KindHumidityHigh, health.KindHumidityLow:
+		return true
+	}
+	return false
 }
 
 func stateMessage(c *health.Component, kind health.Kind, why string) string {
@@ -160,18 +183,18 @@ func (p *pass) hasStateFault(id health.ComponentID) bool {
 	return false
 }
 
-// explained says whether a part's fault, open now or when the visit began (roll-ups lag), is as severe.
+// explained says whether a part's fault, found now or open when the visit began (roll-ups lag), is as severe.
 func (p *pass) explained(severity health.Severity) bool {
-	part := func(f health.Fault) bool {
-		return f.Severity >= severity && !isRollUp(f.Class) && f.Class != health.ClassLog && f.Rule != RuleMargin
+	part := func(c health.Class, s health.Severity, rule string) bool {
+		return s >= severity && !isRollUp(c) && c != health.ClassLog && rule != RuleMargin
 	}
-	for _, f := range p.open {
-		if part(f) {
+	for _, f := range p.wanted {
+		if part(f.class, f.severity, f.rule) {
 			return true
 		}
 	}
 	for _, f := range p.known.Faults {
-		if part(f) {
+		if part(f.Class, f.Severity, f.Rule) {
 			return true
 		}
 	}
@@ -198,7 +221,7 @@ func (p *pass) margins(s *health.Snapshot) {
 			}
 		}
 		c := components[r.Component]
-		if c == nil {
+		if c == nil || c.Presence == health.Absent {
 			continue
 		}
 		k := key{c.ID, health.KindCondensationRisk}
@@ -221,7 +244,7 @@ func (p *pass) margins(s *health.Snapshot) {
 		case r.Value < warning:
 			f.severity = health.SeverityWarning
 		default:
-			p.clear(k, f.message, says)
+			p.denies(k, RuleMargin, f.message, says)
 			continue
 		}
 		p.holds(f)
