@@ -79,6 +79,7 @@ func (s statusError) reason() health.Reason {
 var (
 	errPassword   = errors.New("wrong password, or a BMC that does not know it")
 	errBMCKey     = errors.New("the BMC's proof does not match: it may have a BMC key (Kg) set")
+	errProven     = errors.New(", after a RAKP 2 that was right")
 	errDowngraded = errors.New("the BMC chose other algorithms than those asked for")
 )
 
@@ -188,20 +189,20 @@ func randomSeq() uint8 {
 	return b[0] & 0x3f
 }
 
-// openWith runs Open Session and RAKP 1 to 4 (sections 13.17 to 13.23) with one cipher suite. Where an answer was lost and
-// the BMC refuses the repetition, because it thinks the session up already, it starts over once.
+// openWith runs Open Session and RAKP 1 to 4 (sections 13.17 to 13.23) with one cipher suite. It starts over once where the BMC
+// lost the thread: it takes the session for open already, since its last answer was lost; or it refuses RAKP 3 although its
+// own RAKP 2 proved that it knows the password, since a RAKP 1 that reached it twice made it change its mind about the nonce.
 func openWith(ctx context.Context, t *transport, l *login, su suite) (*session, error) {
-	for try := 0; ; try++ {
-		s, err := handshake(ctx, t, l, su)
-		st, ok := errors.AsType[statusError](err)
-		if try == 0 && ok && (uint8(st) == statusInvalidSession || uint8(st) == statusInactiveSession) {
-			continue
-		}
-		return s, err
+	s, err := handshake(ctx, t, l, su, false)
+	status, refused := errors.AsType[statusError](err)
+	if refused && (uint8(status) == statusInvalidSession || uint8(status) == statusInactiveSession || errors.Is(err, errProven)) {
+		return handshake(ctx, t, l, su, true)
 	}
+	return s, err
 }
 
-func handshake(ctx context.Context, t *transport, l *login, su suite) (*session, error) {
+// handshake: settle is to wait a moment for a newer RAKP 2, in a network that doubles requests.
+func handshake(ctx context.Context, t *transport, l *login, su suite, settle bool) (*session, error) {
 	var random [25]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, fmt.Errorf("make session ID: %w", err)
@@ -238,6 +239,9 @@ func handshake(ctx context.Context, t *transport, l *login, su suite) (*session,
 			return errForged
 		}
 		bmcNonce, guid = append([]byte(nil), p[8:24]...), append([]byte(nil), p[24:40]...)
+		if settle {
+			return errSettle
+		}
 		return nil
 	}, func() bool { return forged })
 	if forged && bmcNonce == nil && ctx.Err() == nil {
@@ -274,6 +278,9 @@ func handshake(ctx context.Context, t *transport, l *login, su suite) (*session,
 	if err != nil {
 		if forged && ctx.Err() == nil {
 			return nil, errBMCKey
+		}
+		if _, refused := errors.AsType[statusError](err); refused {
+			err = fmt.Errorf("%w%w", err, errProven)
 		}
 		return nil, err
 	}
@@ -326,7 +333,7 @@ func setupOnce(ctx context.Context, t *transport, l *login, payloadType uint8, p
 			return err, nil
 		}
 		err = check(p)
-		if _, ok := errors.AsType[statusError](err); ok {
+		if _, ok := errors.AsType[statusError](err); ok || errors.Is(err, errSettle) {
 			return nil, err
 		}
 		if err != nil {

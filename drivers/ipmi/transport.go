@@ -45,10 +45,14 @@ func (t *transport) close() error { return t.conn.Close() }
 var (
 	errSilent  = errors.New("no answer")
 	errRefused = errors.New("port refused")
+	// errSettle: taken, unless a newer one comes within a quarter of the wait.
+	errSettle = errors.New("taken, a newer one may come")
 )
 
 // roundTrip sends what encode makes, anew for each attempt, until accept takes a datagram that came back. Accept says
-// errNotOurs or another reason to drop one: it is counted, and the wait goes on to its end. Any other error ends the trip.
+// errNotOurs or another reason to drop one: it is counted, and the wait goes on to its end. Its other error ends the trip: at
+// once, or, for a refusal, after a quarter of the wait in which something better may come. Anyone can forge a refusal in the
+// set-up of a session, and a network that doubles requests makes a BMC send one beside the right answer.
 func (t *transport) roundTrip(ctx context.Context, waits []time.Duration, encode func() ([]byte, error), accept func([]byte) (drop, fail error)) error {
 	stop := context.AfterFunc(ctx, func() { _ = t.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -73,12 +77,17 @@ func (t *transport) roundTrip(ctx context.Context, waits []time.Duration, encode
 			return fmt.Errorf("send: %w", err)
 		}
 		last = errSilent
+		var refusal error
+		settled, short := false, false
 		for {
 			n, err := t.conn.Read(buf)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			if errors.Is(err, os.ErrDeadlineExceeded) {
+				if settled || refusal != nil {
+					return refusal
+				}
 				break
 			}
 			if refused(err) {
@@ -101,6 +110,22 @@ func (t *transport) roundTrip(ctx context.Context, waits []time.Duration, encode
 				continue
 			}
 			drop, fail := accept(buf[:n])
+			_, no := errors.AsType[statusError](fail)
+			if errors.Is(fail, errSettle) {
+				settled, refusal = true, nil
+			} else if no && !settled && refusal == nil {
+				refusal = fail
+			}
+			if no || settled {
+				if !short {
+					short, until = true, earlier(until, time.Now().Add(wait/4))
+					_ = t.conn.SetReadDeadline(until)
+					if ctx.Err() != nil {
+						return ctx.Err()
+					}
+				}
+				continue
+			}
 			if fail != nil {
 				return fail
 			}
