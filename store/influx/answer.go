@@ -22,7 +22,7 @@ type verdict uint8
 const (
 	kept     verdict = iota // nothing: send them again later
 	refused                 // some of them are at fault
-	suspect                 // a 400 in words we do not know
+	suspect                 // a refusal in words we do not know
 	oversize                // there were too many
 )
 
@@ -64,13 +64,11 @@ func judgeAnswer(a answer) *failure {
 			return nil
 		}
 		f.kind, f.hint = "not influxdb", "no InfluxDB answers a write like this; check url"
-	case http.StatusBadRequest:
-		f.kind, f.verdict = "bad request", suspect
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		f.kind, f.verdict = "refused", suspect
 		if blamesPoints(f.text) {
 			f.verdict = refused
 		}
-	case http.StatusUnprocessableEntity:
-		f.kind, f.verdict = "refused", refused
 	case http.StatusRequestEntityTooLarge:
 		f.kind, f.verdict = "too large", oversize
 	case http.StatusUnauthorized:

@@ -97,7 +97,7 @@ func (s *Sink) write(ctx context.Context, pts []point) (*failure, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if f.verdict == suspect {
+		if f.verdict == suspect || f.verdict == oversize && len(pts) == 1 {
 			f = s.judge(ctx, f)
 		}
 		if f.verdict == refused || f.verdict == oversize {
@@ -111,8 +111,9 @@ func (s *Sink) write(ctx context.Context, pts []point) (*failure, error) {
 	}
 }
 
-// judge decides on a 400 whose words we do not know: if a write without points is refused as well, it is the request that
-// is wrong (no organization, another server's port) and not the points.
+// judge decides on a refusal whose words we do not know, and on one of a single point as too large: if a write without
+// points is refused as well, it is the request that is wrong (no organization, another server's port, a proxy) and not the
+// points.
 func (s *Sink) judge(ctx context.Context, f *failure) *failure {
 	p := s.send(ctx, []string{probe})
 	if p != nil && !p.emptyWrite() {

@@ -2,6 +2,8 @@ package influx
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -39,7 +41,7 @@ func TestBadPointsStandAloneInQuarantine(t *testing.T) {
 		stores bool // the good points of a refused batch
 		most   int  // requests
 	}{
-		{"422, nothing stored, no word which", 422, func(int) string { return `{"code":"unprocessable entity","message":"no"}` }, false, 60},
+		{"422, nothing stored, no word which", 422, func(int) string { return `{"code":"unprocessable entity","message":"no"}` }, false, 120},
 		{
 			"400 of 2.x: one line does not parse, nothing stored", 400,
 			func(int) string {
@@ -244,9 +246,35 @@ func TestOverARealSocket(t *testing.T) {
 	}
 }
 
+// Following a redirect would turn the write into a GET (302), or send the points to wherever the answer says (307).
+func TestARedirectIsNotFollowed(t *testing.T) {
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/elsewhere" {
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				w.Header().Set("Location", "/elsewhere")
+				w.WriteHeader(status)
+			}))
+			t.Cleanup(srv.Close)
+			o := options()
+			o.URL = srv.URL
+			m := memoryOf(t, 1)
+			s, _ := newSink(t, o, m, nil)
+			run(t, s)
+			until(t, func() bool { return s.State().LastError != "" || cursor(t, m) > 0 })
+			if st := s.State(); !strings.Contains(st.LastError, "redirected to /elsewhere") || st.Delivered != 0 || cursor(t, m) != 0 {
+				t.Errorf("state %+v", st)
+			}
+		})
+	}
+}
+
 func TestTLS(t *testing.T) {
 	f := newFake(nil)
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		resp, err := f.RoundTrip(r)
 		if err != nil {
 			w.WriteHeader(http.StatusTeapot)
@@ -254,7 +282,8 @@ func TestTLS(t *testing.T) {
 		}
 		w.WriteHeader(resp.StatusCode)
 	}))
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	dir := t.TempDir()
 	ca, empty := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "empty.pem")

@@ -39,6 +39,8 @@ func TestWeather(t *testing.T) {
 		{"a web page", says(200, "<html>welcome</html>"), "no InfluxDB answers", 0},
 		{"a 400 of something that is no InfluxDB", says(400, "<html>The plain HTTP request was sent to HTTPS port</html>"), "400 Bad Request", 0},
 		{"a 400 that blames the request", says(400, `{"code":"invalid","message":"Please provide either orgID or org"}`), "either orgID or org", 0},
+		{"a 422 of a gateway that refuses all", says(422, "no"), "422 Unprocessable Entity: no", 0},
+		{"a proxy that finds all too large", says(413, "<html>"), "413 Request Entity Too Large", 0},
 		{"a server that echoes the token", says(500, "no such token: "+theToken), "no such token: ***", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -252,6 +254,33 @@ func TestAStopLosesNothing(t *testing.T) {
 		synctest.Wait()
 		if points, _ := f.count(); points != 4 || cursor(t, m) != 2 {
 			t.Errorf("after the next start: %d points, cursor %d", points, cursor(t, m))
+		}
+	})
+}
+
+func TestWhatWasAcknowledgedBeforeAStopIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		f := newFake(func([]string) reply { stop(); return reply{} })
+		m := memoryOf(t, 2)
+		s, _ := newSink(t, options(), m, f)
+		if err := s.Run(ctx); err != nil || cursor(t, m) != 2 || s.State().Delivered != 4 {
+			t.Errorf("error %v, cursor %d, state %+v", err, cursor(t, m), s.State())
+		}
+	})
+}
+
+func TestAStoreThatHangsDoesNotHoldUpAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &moody{memoryOf(t, 1), map[string]int{"set": 1 << 30}}
+		s, _ := newSink(t, options(), m, newFake(nil))
+		stop := run(t, s)
+		time.Sleep(time.Minute)
+		at := time.Now()
+		stop()
+		if d := time.Since(at); d > stopGrace {
+			t.Errorf("the stop took %v", d)
 		}
 	})
 }
