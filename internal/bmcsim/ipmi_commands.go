@@ -198,7 +198,7 @@ func bmcVersion(v string) (major, minor byte) {
 }
 
 func (s *IPMIServer) chassisStatus() []byte {
-	st := s.m.At(s.o.Now())
+	st := s.state()
 	power, misc := byte(boolInt(st.HostOn)), byte(boolInt(st.Intrusion))
 	for _, f := range st.Fans {
 		if f.Failed {
@@ -243,7 +243,7 @@ func (s *IPMIServer) dcmi(cmd byte, d []byte) (byte, []byte) {
 			return ccField, nil
 		}
 		now := s.o.Now()
-		w := s.m.At(now).PowerWatts
+		w := s.state().PowerWatts
 		if s.powerMax == 0 {
 			s.powerMin, s.powerMax = w, w
 		}
@@ -283,7 +283,7 @@ func (s *IPMIServer) sensorCommand(cmd byte, d []byte) (byte, []byte) {
 		mask, raw := x.thresholds()
 		return ccOK, append([]byte{mask}, raw[:]...)
 	}
-	return ccOK, x.reading(s.m.At(s.o.Now()), int(d[0]-x.num))
+	return ccOK, x.reading(s.state(), int(d[0]-x.num))
 }
 
 func (s *IPMIServer) storage(cmd byte, d []byte) (byte, []byte) {

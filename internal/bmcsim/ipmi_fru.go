@@ -83,7 +83,7 @@ func (s *IPMIServer) fru(cmd byte, d []byte) (byte, []byte) {
 	if int(d[0]) >= len(s.frus) {
 		return ccNotPresent, nil
 	}
-	if d[0] > 0 && s.m.At(s.o.Now()).PSUs[d[0]-1].Absent {
+	if d[0] > 0 && s.state().PSUs[d[0]-1].Absent {
 		return ccNotPresent, nil
 	}
 	img := s.frus[d[0]]

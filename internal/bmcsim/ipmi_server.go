@@ -73,6 +73,7 @@ type IPMIServer struct {
 	stats    IPMIStats
 	f        ipmiFaults
 	rng      *rand.Rand
+	now      State // of the second it was asked for: a sweep asks once per sensor
 }
 
 // ipmiFaults is what an IPMI server does wrong on request.
@@ -223,6 +224,15 @@ func (s *IPMIServer) ResetStats() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats = IPMIStats{ByCommand: map[uint16]int{}}
+}
+
+// state is what the machine measures now. The slices in it are shared: it is read only.
+func (s *IPMIServer) state() State {
+	now := s.o.Now()
+	if s.now.Time.Unix() != now.Unix() || s.now.Version != s.m.versionNow() {
+		s.now = s.m.At(now)
+	}
+	return s.now
 }
 
 func (s *IPMIServer) fault(set func(*ipmiFaults)) {

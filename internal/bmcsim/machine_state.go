@@ -130,6 +130,12 @@ func (m *Machine) At(t time.Time) State {
 	return s
 }
 
+func (m *Machine) versionNow() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.version
+}
+
 func (m *Machine) stateOfFans(s *State, n noise, load float64) {
 	duty := 0.0
 	if m.hostOn {

@@ -259,7 +259,7 @@ func mixedWords(ids treeIDs, e Event, name string) words {
 	text, sev := message(e, name)
 	area := map[Part]string{PartFan: "CA", PartFanRedundancy: "CA", PartPSU: "PW", PartPSURedundancy: "PW", PartDrive: "SD", PartDIMM: "MA",
 		PartLeak: "CA", PartHumidity: "CA", PartLid: "SE", PartHost: "PP", PartLog: "EM", PartSystem: "OC"}[e.Part]
-	n, letter := 10+int(e.What), "I"
+	n, letter := 30+int(e.What), "I"
 	if e.Asserted {
 		letter = map[string]string{"Critical": "M", "Warning": "J", "OK": "I"}[sev]
 	} else {

@@ -6,6 +6,7 @@ type sensorDoc struct {
 	value                         any
 	status                        doc
 	thresholds                    doc
+	related                       string // the resource it is a sensor of
 }
 
 func thresholds(pairs ...any) doc {
@@ -26,44 +27,46 @@ func (b *treeBuilder) sensorList() []sensorDoc {
 		humidity = status("Critical", "Enabled")
 	}
 	list := []sensorDoc{
-		{"temp_inlet", "Inlet Temp", "Temperature", "Cel", "Intake", round(b.s.InletC, 2), on, thresholds("UpperCaution", inletUpperCaution, "UpperCritical", inletUpperCritical, "LowerCaution", inletLowerCaution)},
-		{"temp_exhaust", "Exhaust Temp", "Temperature", "Cel", "Exhaust", round(b.s.ExhaustC, 2), on, nil},
-		{"voltage_12v", "12V", "Voltage", "V", "SystemBoard", b.ifOn(round(b.s.Volts12, 3)), b.hostStatus("OK"), thresholds("LowerCritical", 10.8, "UpperCritical", 13.2)},
-		{"voltage_5v", "5V", "Voltage", "V", "SystemBoard", b.ifOn(round(b.s.Volts5, 3)), b.hostStatus("OK"), thresholds("LowerCritical", 4.5, "UpperCritical", 5.5)},
-		{"voltage_3v3_stby", "3.3V Standby", "Voltage", "V", "SystemBoard", round(b.s.Volts33Standby, 3), on, nil},
-		{"power_total", "Total Power", "Power", "W", "SystemBoard", b.s.PowerWatts, on, nil},
-		{"energy_total", "Total Energy", "EnergykWh", "kW.h", "SystemBoard", b.s.EnergyKWh, on, nil},
+		{"temp_inlet", "Inlet Temp", "Temperature", "Cel", "Intake", round(b.s.InletC, 2), on, thresholds("UpperCaution", inletUpperCaution, "UpperCritical", inletUpperCritical, "LowerCaution", inletLowerCaution), ""},
+		{"temp_exhaust", "Exhaust Temp", "Temperature", "Cel", "Exhaust", round(b.s.ExhaustC, 2), on, nil, ""},
+		{"voltage_12v", "12V", "Voltage", "V", "SystemBoard", b.ifOn(round(b.s.Volts12, 3)), b.hostStatus("OK"), thresholds("LowerCritical", 10.8, "UpperCritical", 13.2), ""},
+		{"voltage_5v", "5V", "Voltage", "V", "SystemBoard", b.ifOn(round(b.s.Volts5, 3)), b.hostStatus("OK"), thresholds("LowerCritical", 4.5, "UpperCritical", 5.5), ""},
+		{"voltage_3v3_stby", "3.3V Standby", "Voltage", "V", "SystemBoard", round(b.s.Volts33Standby, 3), on, nil, ""},
+		{"power_total", "Total Power", "Power", "W", "SystemBoard", b.s.PowerWatts, on, nil, ""},
+		{"energy_total", "Total Energy", "EnergykWh", "kW.h", "SystemBoard", b.s.EnergyKWh, on, nil, ""},
 	}
 	if b.p.Room {
 		list = append(list,
-			sensorDoc{"temp_room", "Room Temp", "Temperature", "Cel", "Room", round(b.s.RoomTempC, 2), on, nil},
+			sensorDoc{"temp_room", "Room Temp", "Temperature", "Cel", "Room", round(b.s.RoomTempC, 2), on, nil, ""},
 			sensorDoc{"humidity_room", "Room Humidity", "Humidity", "%", "Room", round(b.s.RoomRH, 2), humidity,
-				thresholds("UpperCaution", roomRHUpperCaution, "UpperCritical", roomRHUpperCritical, "LowerCaution", roomRHLowerCaution, "LowerCritical", roomRHLowerCritical)})
+				thresholds("UpperCaution", roomRHUpperCaution, "UpperCritical", roomRHUpperCritical, "LowerCaution", roomRHLowerCaution, "LowerCritical", roomRHLowerCritical), ""})
 	}
 	for i, c := range b.s.CPUs {
-		list = append(list, sensorDoc{"temp_cpu" + num(i), c.Name + " Temp", "Temperature", "Cel", "CPU", b.ifOn(round(c.TempC, 2)), b.hostStatus("OK"), thresholds("UpperCaution", cpuUpperCaution, "UpperCritical", cpuUpperCritical)})
+		list = append(list, sensorDoc{"temp_cpu" + num(i), c.Name + " Temp", "Temperature", "Cel", "CPU", b.ifOn(round(c.TempC, 2)), b.hostStatus("OK"), thresholds("UpperCaution", cpuUpperCaution, "UpperCritical", cpuUpperCritical), ""})
 	}
 	for i, f := range b.s.Fans {
 		st, rpm, duty := b.hostStatus(okOr(!f.Failed, "Critical")), b.ifOn(f.RPM), b.ifOn(round(f.Duty, 1))
 		if f.Absent {
 			st, rpm, duty = status("", "Absent"), nil, nil
 		}
+		of := b.ids.chassis + "/ThermalSubsystem/Fans/Fan_" + num(i)
 		list = append(list,
-			sensorDoc{"fantach_fan" + num(i), f.Name + " Speed", "Rotational", "RPM", "Fan", rpm, st, thresholds("LowerCritical", fanLowCritical, "LowerCaution", fanLowCaution)},
-			sensorDoc{"fanpwm_fan" + num(i), f.Name + " PWM", "Percent", "%", "Fan", duty, st, nil})
+			sensorDoc{"fantach_fan" + num(i), f.Name + " Speed", "Rotational", "RPM", "Fan", rpm, st, thresholds("LowerCritical", fanLowCritical, "LowerCaution", fanLowCaution), of},
+			sensorDoc{"fanpwm_fan" + num(i), f.Name + " PWM", "Percent", "%", "Fan", duty, st, nil, of})
 	}
 	for i, s := range b.s.PSUs {
 		if s.Absent {
 			continue
 		}
+		of := b.ids.chassis + "/PowerSubsystem/PowerSupplies/PSU_" + num(i)
 		list = append(list,
-			sensorDoc{"power_psu" + num(i) + "_input", s.Name + " Input Power", "Power", "W", "PowerSupply", s.InputWatts, on, nil},
-			sensorDoc{"power_psu" + num(i) + "_output", s.Name + " Output Power", "Power", "W", "PowerSupply", s.OutputWatts, on, nil},
-			sensorDoc{"voltage_psu" + num(i) + "_input", s.Name + " Input Voltage", "Voltage", "V", "PowerSupply", round(s.InputVolts, 1), on, nil})
+			sensorDoc{"power_psu" + num(i) + "_input", s.Name + " Input Power", "Power", "W", "PowerSupply", s.InputWatts, on, nil, of},
+			sensorDoc{"power_psu" + num(i) + "_output", s.Name + " Output Power", "Power", "W", "PowerSupply", s.OutputWatts, on, nil, of},
+			sensorDoc{"voltage_psu" + num(i) + "_input", s.Name + " Input Voltage", "Voltage", "V", "PowerSupply", round(s.InputVolts, 1), on, nil, of})
 	}
 	if b.p.Redfish == ShapeModern { // the measuring circuit of each detector, a voltage and no leak
 		for i, l := range b.s.Leaks {
-			list = append(list, sensorDoc{"voltage_leak" + num(i), l.Name, "Voltage", "V", "Chassis", round(l.Volts, 3), on, nil})
+			list = append(list, sensorDoc{"voltage_leak" + num(i), l.Name, "Voltage", "V", "Chassis", round(l.Volts, 3), on, nil, ""})
 		}
 	}
 	return list
@@ -88,6 +91,9 @@ func (b *treeBuilder) sensors() {
 			}
 			if s.thresholds != nil {
 				d["Thresholds"] = s.thresholds
+			}
+			if s.related != "" {
+				d["RelatedItem"] = links([]string{s.related})
 			}
 			return d
 		})
@@ -122,9 +128,7 @@ func (b *treeBuilder) thermalSubsystem() {
 			}
 			d["Manufacturer"], d["Model"], d["SerialNumber"], d["PartNumber"] = "Sim Fans", "F-60x38", f.Serial, "FAN-6038"
 			d["Status"] = b.hostStatus(okOr(!f.Failed, "Critical"))
-			if b.s.HostOn {
-				d["SpeedPercent"] = doc{"DataSourceUri": sensors + "/fanpwm_fan" + num(i), "Reading": round(f.Duty, 1), "SpeedRPM": f.RPM}
-			}
+			d["SpeedPercent"] = doc{"DataSourceUri": sensors + "/fantach_fan" + num(i), "Reading": b.ifOn(round(f.Duty, 1)), "SpeedRPM": b.ifOn(f.RPM)}
 			return d
 		})
 	}

@@ -1,6 +1,9 @@
 package bmcsim
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // system is what stands under /redfish/v1/Systems: the same in every shape, apart from where drives are when they are gone.
 func (b *treeBuilder) system() {
@@ -133,14 +136,12 @@ func (b *treeBuilder) drive(d DriveState, i int) doc {
 	case d.Predicted:
 		health, indicator = "Warning", "PredictiveFailureAnalysis"
 	}
-	for k, v := range (doc{
+	maps.Copy(out, doc{
 		"Manufacturer": "Sim Storage", "Model": d.Model, "SerialNumber": d.Serial, "PartNumber": "SN-1920", "Revision": "1.0.4",
 		"CapacityBytes": d.CapacityBytes, "BlockSizeBytes": 512, "MediaType": "SSD", "Protocol": "NVMe", "HotspareType": "None",
 		"FailurePredicted": d.Predicted, "PredictedMediaLifeLeftPercent": d.LifeLeft, "StatusIndicator": indicator,
 		"Status": status(health, "Enabled"),
-	}) {
-		out[k] = v
-	}
+	})
 	return out
 }
 

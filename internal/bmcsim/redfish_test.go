@@ -300,3 +300,21 @@ func TestAMachineIsReadAndChangedAtOnce(t *testing.T) {
 		t.Errorf("missing resource: %d", got)
 	}
 }
+
+func TestServicesWithOneKindOfLogin(t *testing.T) {
+	_, basic := serveMachine(t, testMachine(ProfileLegacy), RedfishOptions{BasicOnly: true})
+	basic.get("/redfish/v1/Chassis")
+	if got := basic.status(http.MethodPost, sessionsPath, `{"UserName":"monitor","Password":"`+DefaultPassword+`"}`); got != 404 {
+		t.Errorf("log in without a session service: %d", got)
+	}
+	s, session := serveMachine(t, testMachine(ProfileLegacy), RedfishOptions{SessionOnly: true})
+	if got := session.status(http.MethodGet, "/redfish/v1/Chassis", ""); got != 401 {
+		t.Errorf("Basic where only sessions are: %d", got)
+	}
+	session.login()
+	s.SetPassword("changed")
+	session.get("/redfish/v1/Chassis") // the session stays
+	if got := session.status(http.MethodPost, sessionsPath, `{"UserName":"monitor","Password":"`+DefaultPassword+`"}`); got != 401 {
+		t.Errorf("the old password: %d", got)
+	}
+}

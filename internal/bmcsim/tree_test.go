@@ -349,3 +349,44 @@ func TestACaptureLoadsFromTarballAndFolder(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryCaptureIsServed(t *testing.T) {
+	dir := os.Getenv("DEWLINE_CAPTURES")
+	if dir == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("DEWLINE_CAPTURES names no folder of captures, and CI=true asks for it")
+		}
+		t.Skip("DEWLINE_CAPTURES names no folder of captures")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.tar.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no captures in %s: %v", dir, err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".tar.gz"), func(t *testing.T) {
+			tree, err := LoadCapture(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := ServeTree(tree, RedfishOptions{Expand: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			c := newTestClient(t, s)
+			c.login()
+			c.get("/redfish/v1/")
+			members, _ := c.get("/redfish/v1/Chassis/?$expand=.($levels=1)")["Members"].([]any)
+			if len(members) == 0 {
+				t.Error("no chassis")
+			}
+			for _, m := range members {
+				d := m.(map[string]any)
+				id, _ := d["@odata.id"].(string) // Intel's chassis do not say theirs
+				if tree[cleanPath(id)] != nil && len(d) < 3 {
+					t.Errorf("%s was not expanded", id)
+				}
+			}
+		})
+	}
+}
