@@ -150,7 +150,9 @@ func (s *IPMIServer) listen(addr string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.addr = c.LocalAddr().String()
+	if s.addr == "" { // a restart keeps it
+		s.addr = c.LocalAddr().String()
+	}
 	s.conn, s.done, s.stop = c, make(chan struct{}), make(chan struct{})
 	s.sessions = map[uint32]*ipmiSession{}
 	go s.loop(c, s.done, s.stop)
@@ -184,7 +186,11 @@ func (s *IPMIServer) Close() error {
 func (s *IPMIServer) end() error {
 	s.mu.Lock()
 	c, done, stop := s.conn, s.done, s.stop
+	s.conn = nil
 	s.mu.Unlock()
+	if c == nil { // a restart did not get its port back
+		return nil
+	}
 	close(stop)
 	err := c.Close()
 	<-done

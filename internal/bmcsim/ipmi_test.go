@@ -403,6 +403,21 @@ func TestOnlyLoopbackIsServedByIPMI(t *testing.T) {
 	}
 }
 
+func TestARestartThatLosesItsPortSaysSoAndStillCloses(t *testing.T) {
+	s := serveIPMI(t, testMachine(ProfileBoard), IPMIOptions{})
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	thief, err := net.ListenPacket("udp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
+	if err := s.Restart(); err == nil {
+		t.Error("the restart got a port that is taken")
+	}
+}
+
 func FuzzDatagram(f *testing.F) {
 	// A server with its clock standing, and one session whose keys are known.
 	m := testMachine(ProfileBlade)

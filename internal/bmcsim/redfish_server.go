@@ -133,7 +133,9 @@ func (s *RedfishServer) listen(addr string) error {
 	if err != nil {
 		return fmt.Errorf("serve redfish: %w", err)
 	}
-	s.addr = l.Addr().String()
+	if s.addr == "" { // a restart keeps it
+		s.addr = l.Addr().String()
+	}
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: 30 * time.Second,
