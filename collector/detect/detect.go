@@ -139,7 +139,14 @@ func (p *pass) holds(f finding) {
 }
 
 func (p *pass) denies(k key, rule, message string, evidence ...string) {
-	p.denied = append(p.denied, denial{k, rule, message, evidence})
+	if p.isOpen(k, rule) {
+		p.denied = append(p.denied, denial{k, rule, message, evidence})
+	}
+}
+
+// isOpen saves the healthy, who are nearly all, the making of messages that nobody reads.
+func (p *pass) isOpen(k key, rule string) bool {
+	return len(p.open) > 0 && p.open[k].Rule == rule
 }
 
 // settle makes events and faults of all that was found: first what ends, then what begins or changes.

@@ -136,7 +136,9 @@ func (p *pass) absent(c health.Component, how string, evidence []string) {
 
 func (p *pass) returned(c *health.Component) {
 	for _, kind := range []health.Kind{health.KindAbsentRemoved, health.KindDetectorFault} {
-		p.denies(key{c.ID, kind}, RulePresence, label(c, nil)+" is present again", words(c.Status)...)
+		if k := (key{c.ID, kind}); p.isOpen(k, RulePresence) {
+			p.denies(k, RulePresence, label(c, nil)+" is present again", words(c.Status)...)
+		}
 	}
 }
 
@@ -176,6 +178,9 @@ func (p *pass) faultsOf(id health.ComponentID) []key {
 
 // conditions opens and clears what the service names.
 func (p *pass) conditions(c *health.Component, seen bool) {
+	if len(c.Conditions) == 0 {
+		return
+	}
 	asserted := map[health.Kind]finding{}
 	var order []health.Kind
 	for _, n := range c.Conditions {
@@ -204,8 +209,8 @@ func (p *pass) conditions(c *health.Component, seen bool) {
 		p.holds(f)
 	}
 	for _, n := range c.Conditions {
-		if n.Severity == health.SeverityOK {
-			p.denies(key{c.ID, n.Kind}, RuleCondition, label(c, nil)+": no longer "+plain(n.Kind), words(n.Evidence)...)
+		if k := (key{c.ID, n.Kind}); n.Severity == health.SeverityOK && p.isOpen(k, RuleCondition) {
+			p.denies(k, RuleCondition, label(c, nil)+": no longer "+plain(n.Kind), words(n.Evidence)...)
 		}
 	}
 }

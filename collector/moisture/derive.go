@@ -12,8 +12,10 @@ import (
 // Derive appends to the snapshot's readings the dew point of each humidity sensor that has a temperature of the same air,
 // and the condensation margin of each inlet, cold plate and coolant supply. What the service gave itself stays as it is.
 func Derive(s *health.Snapshot) {
-	if s == nil {
-		return
+	if s == nil || !slices.ContainsFunc(s.Readings, func(r health.Reading) bool {
+		return r.Quantity == health.RelativeHumidity || r.Quantity == health.DewPoint
+	}) {
+		return // most machines have no sense of water
 	}
 	v := gather(s)
 	dews := v.dewPoints(s)
