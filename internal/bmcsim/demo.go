@@ -79,6 +79,8 @@ type DemoServer struct {
 	Site, Rack  string
 	Position    int
 	Machine     *Machine
+
+	OpenSessions func() int // how many sessions stand open on it now
 }
 
 // Demo is the demo's room on the wire.
@@ -105,6 +107,7 @@ func StartDemo(ctx context.Context, seed uint64) (*Demo, error) {
 				return nil, errors.Join(fmt.Errorf("start demo: %w", err), d.Close())
 			}
 			s.URL = srv.URL()
+			s.OpenSessions = func() int { return srv.Stats().OpenSessions }
 			d.close = append(d.close, srv.Close)
 		} else {
 			srv, err := ServeRedfish(m, RedfishOptions{Expand: m.Profile().Redfish != ShapeLegacy})
@@ -112,6 +115,7 @@ func StartDemo(ctx context.Context, seed uint64) (*Demo, error) {
 				return nil, errors.Join(fmt.Errorf("start demo: %w", err), d.Close())
 			}
 			s.URL, s.Fingerprint = srv.URL(), srv.CertFingerprint()
+			s.OpenSessions = func() int { return srv.Stats().OpenSessions }
 			d.close = append(d.close, srv.Close)
 		}
 		d.Servers = append(d.Servers, s)

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dewline/collector"
+	"dewline/health"
+	"dewline/internal/config"
+	"dewline/store/influx"
+)
+
+func (p *program) checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "every fault of a configuration, with its place",
+		Long: `Check reads the configuration and prints every fault with file:line:column and what to do about it. It exits with 0 if
+there is none and 2 otherwise. With --connect it then reads each BMC once (one log-in each) and asks InfluxDB.`,
+		Example: "  dewline check -c dewline.toml\n  dewline check -c dewline.toml --connect\n  dewline check -o json",
+	}
+	configPath := configFlag(cmd)
+	connect := cmd.Flags().Bool("connect", false, "also read each BMC once, and ask InfluxDB")
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return p.check(cmd.Context(), *configPath, *connect, *output)
+	}
+	return cmd
+}
+
+func (p *program) check(ctx context.Context, path string, connect bool, output format) error {
+	path, err := config.Find(path)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	cfg, err := config.Load(path)
+	if err == nil { // what a daemon would stumble over at its first visit is told now
+		if missing := cfg.SecretFaults(); len(missing) > 0 {
+			err = missing
+		}
+	}
+	if faults, ok := errors.AsType[config.Faults](err); ok && output == "json" {
+		enc := json.NewEncoder(p.stdout)
+		enc.SetEscapeHTML(false)
+		for _, f := range faults {
+			if err := enc.Encode(f); err != nil {
+				return err
+			}
+		}
+		return &exitError{code: exitUsage}
+	}
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	p.warn(cfg)
+	if output == "table" {
+		fmt.Fprintf(p.stdout, "%s: %d targets, no fault\n", path, len(cfg.Targets))
+	}
+	if !connect {
+		return nil
+	}
+	return p.connect(ctx, cfg, output)
+}
+
+// connectDoc is one line of `check --connect -o json`.
+type connectDoc struct {
+	Target  health.TargetID `json:"target,omitempty"`
+	Sink    string          `json:"sink,omitempty"`
+	OK      bool            `json:"ok"`
+	Driver  string          `json:"driver,omitempty"`
+	Reason  health.Reason   `json:"reason,omitempty"`
+	Message string          `json:"message,omitempty"`
+}
+
+// connectTimeout is the longest one BMC may take: enough for a slow TLS handshake, a login and a first discovery.
+const connectTimeout = time.Minute
+
+func (p *program) connect(ctx context.Context, cfg *config.Config, output format) error {
+	docs := make([]chan connectDoc, len(cfg.Targets))
+	slots := make(chan struct{}, pollParallel)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := range docs {
+		docs[i] = make(chan connectDoc, 1)
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			docs[i] <- connectTarget(ctx, &cfg.Targets[i])
+		})
+	}
+	enc := json.NewEncoder(p.stdout)
+	enc.SetEscapeHTML(false)
+	failed := 0
+	tell := func(d connectDoc) error {
+		if !d.OK {
+			failed++
+		}
+		if output == "json" {
+			return enc.Encode(d)
+		}
+		name := cmpName(d)
+		if d.OK {
+			_, err := fmt.Fprintf(p.stdout, "%s: ok %s\n", cellText(name), d.Driver)
+			return err
+		}
+		_, err := fmt.Fprintf(p.stdout, "%s: %s: %s\n", cellText(name), d.Reason, printable(d.Message))
+		return err
+	}
+	for _, c := range docs {
+		if err := tell(<-c); err != nil {
+			return err
+		}
+	}
+	if cfg.InfluxDB != nil {
+		if err := tell(connectInflux(ctx, cfg.InfluxDB)); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return &exitError{code: exitInterrupted}
+	}
+	if failed > 0 {
+		return &exitError{code: exitTargets}
+	}
+	return nil
+}
+
+func cmpName(d connectDoc) string {
+	if d.Sink != "" {
+		return d.Sink
+	}
+	return string(d.Target)
+}
+
+// connectTarget reads the readings tier once: it shows that address, certificate, credential and privilege are right.
+func connectTarget(ctx context.Context, t *config.Target) connectDoc {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	src, err := openTarget(t, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return connectDoc{Target: t.ID, Reason: health.ReasonFor(err), Message: err.Error()}
+	}
+	v := collector.Poll(ctx, src, t.Target, health.TiersOf(health.TierReadings), 1)
+	closeCtx, cancelClose := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancelClose()
+	_ = src.Close(closeCtx)
+	if v.Result != health.Done && v.Result != health.Late {
+		return connectDoc{Target: t.ID, Driver: v.Driver, Reason: v.Reason, Message: v.Error}
+	}
+	return connectDoc{Target: t.ID, OK: true, Driver: v.Driver}
+}
+
+func connectInflux(ctx context.Context, c *config.InfluxDB) connectDoc {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	d := connectDoc{Sink: influx.DefaultName}
+	sink, err := openInflux(c, nil, nil, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = sink.Check(ctx)
+	}
+	if err != nil {
+		d.Reason, d.Message = health.ReasonFor(err), err.Error()
+		return d
+	}
+	d.OK = true
+	return d
+}

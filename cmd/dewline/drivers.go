@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+
+	"dewline/collector"
+	"dewline/drivers/ipmi"
+	"dewline/drivers/redfish"
+	"dewline/health"
+	"dewline/internal/config"
+)
+
+// drivers is the table of drivers: how each is opened for a configured target. Opening does no I/O.
+var drivers = map[string]func(t *config.Target, log *slog.Logger) (collector.Source, error){
+	health.DriverRedfish: openRedfish,
+	health.DriverIPMI:    openIPMI,
+}
+
+func openRedfish(t *config.Target, log *slog.Logger) (collector.Source, error) {
+	password, err := t.Credential.Password.Resolve()
+	if err != nil {
+		return nil, fmt.Errorf("password of target %s: %w", t.ID, err)
+	}
+	address := t.Address
+	if !strings.Contains(address, "://") {
+		address = "https://" + hostPort(address)
+	}
+	return redfish.Open(t.ID, redfish.Options{
+		Address: address, Username: t.Credential.Username, Password: password, Auth: t.Auth,
+		TLS: redfish.TLS{CAFile: t.TLS.CAFile, Fingerprint: t.TLS.Fingerprint, Insecure: t.TLS.Insecure},
+		Log: log, UserAgent: "dewline/" + readBuildInfo().Version,
+	})
+}
+
+func openIPMI(t *config.Target, log *slog.Logger) (collector.Source, error) {
+	password, err := t.Credential.Password.Resolve()
+	if err != nil {
+		return nil, fmt.Errorf("password of target %s: %w", t.ID, err)
+	}
+	address := t.Address
+	if !strings.Contains(address, "://") {
+		// The port of a bare HOST:PORT is the HTTPS one; IPMI keeps its own.
+		host := address
+		if u, err := url.Parse("//" + hostPort(address)); err == nil {
+			host = u.Hostname()
+		}
+		address = "ipmi://" + hostPort(host)
+	}
+	return ipmi.Open(t.ID, ipmi.Options{
+		Address: address, Username: t.Credential.Username, Password: password, Privilege: t.Privilege,
+		CipherSuites: t.CipherSuites, Log: log,
+	})
+}
+
+// hostPort puts a bare IPv6 address into brackets, as URLs need it.
+func hostPort(s string) string {
+	if ip := net.ParseIP(s); ip != nil && ip.To4() == nil {
+		return "[" + s + "]"
+	}
+	return s
+}
+
+// openTarget opens the driver of a target. chosen is what driver auto settled on before, "" for nothing yet.
+func openTarget(t *config.Target, chosen string, log *slog.Logger) (collector.Source, error) {
+	if t.Driver != health.DriverAuto {
+		return drivers[t.Driver](t, log)
+	}
+	return newAuto(chosen, log, func(driver string) (collector.Source, error) { return drivers[driver](t, log) })
+}

@@ -1,0 +1,407 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dewline/collector"
+	"dewline/health"
+	"dewline/internal/config"
+	"dewline/internal/secret"
+)
+
+// pollParallel is how many BMCs one `poll` reads at a time.
+const pollParallel = 32
+
+type pollFlags struct {
+	config, address, username, password, driver, fingerprint, caFile, log, failOn string
+	insecure                                                                      bool
+	timeout                                                                       time.Duration
+}
+
+func (p *program) pollCommand() *cobra.Command {
+	var f pollFlags
+	cmd := &cobra.Command{
+		Use:   "poll [TARGET...]",
+		Short: "read BMCs once, now, and print what they say",
+		Long: `Poll makes one full visit, all tiers, to the named targets of the configuration (to all of them if none is named), or
+to one BMC given by --address, with no configuration at all. It writes no store; its faults come from this one reading.`,
+		Example: `  dewline poll db-1
+  dewline poll -c dewline.toml -o json | jq 'select(.faults != [])'
+  BMC=secret dewline poll --address https://10.0.0.7 --username monitor --password env:BMC --insecure
+  dewline poll --address ipmi://10.0.0.8 --username monitor --password file:bmc.pass`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeTargets,
+	}
+	output := outputFlag(cmd)
+	fl := cmd.Flags()
+	fl.StringVarP(&f.config, "config", "c", "", "configuration `file` (default ./dewline.toml, then /etc/dewline/dewline.toml)")
+	fl.StringVar(&f.address, "address", "", "poll this one BMC: https://HOST[:PORT], ipmi://HOST[:PORT], or HOST for either")
+	fl.StringVar(&f.username, "username", "", "user on the BMC (with --address)")
+	fl.StringVar(&f.password, "password", "", "where the password is: env:NAME, file:PATH or cred:NAME (with --address)")
+	fl.StringVar(&f.driver, "driver", "", "auto, redfish or ipmi (with --address; default by the address)")
+	fl.BoolVar(&f.insecure, "insecure", false, "do not verify the BMC's certificate (with --address)")
+	fl.StringVar(&f.fingerprint, "fingerprint", "", "SHA-256 fingerprint the BMC's certificate must have (with --address)")
+	fl.StringVar(&f.caFile, "ca-file", "", "certificates that vouch for the BMC's (with --address)")
+	fl.StringVar(&f.log, "log", strconv.Itoa(health.DefaultLogLimit), "how many of the newest entries of each log: a number or all")
+	fl.StringVar(&f.failOn, "fail-on", "", "exit 4 if there is a fault at least this severe: warning or critical")
+	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "longest time for one BMC")
+	_ = cmd.RegisterFlagCompletionFunc("driver", cobra.FixedCompletions([]string{"auto", "redfish", "ipmi"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"warning", "critical"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return p.poll(cmd.Context(), f, args, *output)
+	}
+	return cmd
+}
+
+func (p *program) poll(ctx context.Context, f pollFlags, names []string, output format) error {
+	limit, err := parseLogLimit(f.log)
+	if err != nil {
+		return err
+	}
+	failOn, err := parseFailOn(f.failOn)
+	if err != nil {
+		return err
+	}
+	targets, err := p.pollTargets(f, names)
+	if err != nil {
+		return err
+	}
+
+	// Targets are read side by side and printed in their order, each as soon as those before it are.
+	visits := make([]chan *health.Visit, len(targets))
+	for i := range visits {
+		visits[i] = make(chan *health.Visit, 1)
+	}
+	slots := make(chan struct{}, pollParallel)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := range targets {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			visits[i] <- pollOne(ctx, &targets[i], limit, f.timeout)
+		})
+	}
+	failed, worst := 0, health.SeverityUnknown
+	enc := json.NewEncoder(p.stdout)
+	enc.SetEscapeHTML(false)
+	for i, c := range visits {
+		v := <-c
+		doc := newPollDoc(v)
+		if doc.Error != nil {
+			failed++
+		}
+		for _, fault := range v.Delta.Faults {
+			worst = max(worst, fault.Severity)
+		}
+		if output == "json" {
+			err = enc.Encode(doc)
+		} else {
+			err = p.printPoll(doc, i > 0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{code: exitInterrupted}
+	case failed > 0:
+		return &exitError{code: exitTargets}
+	case failOn != health.SeverityUnknown && worst >= failOn:
+		return &exitError{code: exitFaults}
+	}
+	return nil
+}
+
+func parseLogLimit(s string) (int, error) {
+	if s == "all" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, usageError("--log %q: a number of entries from 1, or all", s)
+	}
+	return n, nil
+}
+
+func parseFailOn(s string) (health.Severity, error) {
+	switch s {
+	case "":
+		return health.SeverityUnknown, nil
+	case "warning":
+		return health.SeverityWarning, nil
+	case "critical":
+		return health.SeverityCritical, nil
+	}
+	return 0, usageError("--fail-on %q: warning or critical", s)
+}
+
+// pollTargets is what poll shall read: one BMC from the flags, or targets of the configuration.
+func (p *program) pollTargets(f pollFlags, names []string) ([]config.Target, error) {
+	if f.address != "" {
+		if len(names) > 0 {
+			return nil, usageError("give --address or names of targets, not both")
+		}
+		t, err := p.adHocTarget(f)
+		if err != nil {
+			return nil, err
+		}
+		return []config.Target{*t}, nil
+	}
+	for flag, set := range map[string]bool{
+		"--username": f.username != "", "--password": f.password != "", "--insecure": f.insecure, "--driver": f.driver != "",
+		"--fingerprint": f.fingerprint != "", "--ca-file": f.caFile != "",
+	} {
+		if set {
+			return nil, usageError("%s goes with --address; for a configured target it stands in the configuration", flag)
+		}
+	}
+	cfg, err := loadConfig(f.config)
+	if err != nil {
+		return nil, err
+	}
+	p.warn(cfg)
+	return selectTargets(cfg, names)
+}
+
+// selectTargets is the named targets, all of them for no name.
+func selectTargets(cfg *config.Config, names []string) ([]config.Target, error) {
+	if len(names) == 0 {
+		if len(cfg.Targets) == 0 {
+			return nil, usageError("the configuration has no [[target]]: add one, or poll one BMC with --address")
+		}
+		return cfg.Targets, nil
+	}
+	var ts []config.Target
+	for _, n := range names {
+		i := slices.IndexFunc(cfg.Targets, func(t config.Target) bool { return string(t.ID) == n })
+		if i < 0 {
+			return nil, usageError("no target %q in the configuration%s", n, nearestTarget(cfg, n))
+		}
+		ts = append(ts, cfg.Targets[i])
+	}
+	return ts, nil
+}
+
+// adHocTarget is a target made of flags alone, checked by the same rules as a configured one.
+func (p *program) adHocTarget(f pollFlags) (*config.Target, error) {
+	name := f.address
+	if u, err := url.Parse(f.address); err == nil && u.Host != "" {
+		name = u.Host
+	}
+	var ref secret.Ref
+	if f.password != "" {
+		if err := ref.UnmarshalText([]byte(f.password)); err != nil {
+			return nil, usageError("--password: %w", err)
+		}
+		if ref.Inline() {
+			return nil, usageError("--password on the command line can be seen by every user of this machine: use env:NAME, file:PATH or cred:NAME")
+		}
+		if _, err := ref.Resolve(); err != nil {
+			return nil, usageError("--password: %w", err)
+		}
+	}
+	t, err := config.AdHoc(config.Target{
+		Target:     health.Target{ID: health.TargetID(name), Address: f.address, Driver: f.driver},
+		Credential: config.Credential{Username: f.username, Password: ref},
+		TLS:        config.TLS{CAFile: f.caFile, Fingerprint: f.fingerprint, Insecure: f.insecure},
+	})
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return t, nil
+}
+
+// pollOne reads one target, all tiers, and logs out.
+func pollOne(ctx context.Context, t *config.Target, limit int, timeout time.Duration) *health.Visit {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	src, err := openTarget(t, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return &health.Visit{
+			Target: t.ID, Driver: t.Driver, Started: time.Now(), Result: health.Failed, Reason: health.ReasonFor(err), Error: err.Error(),
+		}
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = src.Close(ctx) // the session ends by itself later; nothing of the reading depends on it
+	}()
+	v := collector.Poll(ctx, src, t.Target, health.EveryTier, limit)
+	v.Driver = cmp.Or(v.Driver, t.Driver)
+	return v
+}
+
+func completeTargets(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	flag, _ := cmd.Flags().GetString("config")
+	cfg, err := loadConfig(flag)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, t := range cfg.Targets {
+		if !slices.Contains(given, string(t.ID)) {
+			names = append(names, string(t.ID))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// warn prints the warnings of a configuration.
+func (p *program) warn(cfg *config.Config) {
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(p.stderr, "warning:", printable(w.Error()))
+	}
+}
+
+// printPoll prints one document for people.
+func (p *program) printPoll(d *pollDoc, separate bool) error {
+	if separate {
+		fmt.Fprintln(p.stdout)
+	}
+	if d.Error != nil {
+		_, err := fmt.Fprintf(p.stdout, "%s  cannot be read (%s): %s\n", cellText(string(d.Target)), d.Error.Reason, printable(d.Error.Message))
+		return err
+	}
+	id := d.Identity
+	fmt.Fprintf(p.stdout, "%s  %s %s, serial %s, host %s, BMC firmware %s\n", cellText(string(d.Target)), cellText(id.Manufacturer),
+		cellText(cmp.Or(id.Model, "(model not told)")), cellText(cmp.Or(id.Serial, "not told")), d.HostPower, cellText(cmp.Or(id.BMCFirmware, "not told")))
+	fmt.Fprintf(p.stdout, "read over %s at %s in %.2f s: %d parts, %d readings, %s\n\n", d.Driver, d.At, d.TookSeconds,
+		len(d.Components), len(d.Readings), costText(d.Cost))
+
+	readings := map[health.ComponentID][]string{}
+	for _, r := range d.Readings {
+		readings[r.Component] = append(readings[r.Component], readingText(r))
+	}
+	t := p.newTable("STATE", "CLASS", "NAME", "READING", "STATUS")
+	components := slices.Clone(d.Components)
+	slices.SortStableFunc(components, func(a, b pollComponent) int { return cmp.Compare(classOrder(a.Class), classOrder(b.Class)) })
+	for _, c := range components {
+		state := c.State
+		if c.Presence == "absent" {
+			state = "absent"
+		}
+		t.row(state, string(c.Class), cmp.Or(c.Name, string(c.ID)), strings.Join(readings[c.ID], ", "), c.Status)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if len(d.Faults) == 0 {
+		fmt.Fprintf(p.stdout, "\nno fault in this reading%s\n", gapsSay(d.Gaps))
+	} else {
+		fmt.Fprintln(p.stdout)
+		t = p.newTable("FAULT", "SEVERITY", "COMPONENT", "EVIDENCE")
+		for _, f := range d.Faults {
+			t.row(string(f.Kind), f.Severity, string(f.Component), strings.Join(f.Evidence, "; "))
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	if len(d.Gaps) > 0 {
+		fmt.Fprintln(p.stdout)
+		t = p.newTable("NOT READ", "REASON", "ERROR")
+		for _, g := range d.Gaps {
+			t.row(g.Part, string(g.Reason), g.Error)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	return p.printLogs(d)
+}
+
+// newestShown is how many log entries the table shows; -o json has all that were read.
+const newestShown = 10
+
+func (p *program) printLogs(d *pollDoc) error {
+	if len(d.Logs) == 0 {
+		return nil
+	}
+	fmt.Fprintln(p.stdout)
+	for _, l := range d.Logs {
+		total := ""
+		if l.Total != nil {
+			total = fmt.Sprintf(" of %d", *l.Total)
+		}
+		if l.Skipped != "" {
+			fmt.Fprintf(p.stdout, "log %s: not read (%s)\n", cellText(l.ID), cellText(l.Skipped))
+			continue
+		}
+		fmt.Fprintf(p.stdout, "log %s: %d%s entries read\n", cellText(l.ID), l.Read, total)
+	}
+	entries := slices.Clone(d.Log)
+	slices.SortStableFunc(entries, func(a, b pollEntry) int { return cmp.Compare(b.Created, a.Created) })
+	if len(entries) > newestShown {
+		entries = entries[:newestShown]
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	t := p.newTable("SEVERITY", "CREATED", "LOG", "MESSAGE")
+	for _, e := range entries {
+		t.row(e.Severity, e.Created, e.Source, cmp.Or(e.Message, e.MessageID))
+	}
+	return t.flush()
+}
+
+func gapsSay(gaps []pollGap) string {
+	if len(gaps) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", but %d parts could not be read: unknown is not ok", len(gaps))
+}
+
+func readingText(r pollReading) string {
+	unit := string(r.Unit)
+	if r.Unit == health.Number {
+		unit = string(r.Quantity)
+	}
+	text := number(r.Value) + " " + unit
+	switch r.Quantity {
+	case health.CondensationMargin, health.DewPoint, health.InputPower, health.OutputPower, health.PowerCapacity, health.LifeLeft:
+		text = strings.ReplaceAll(string(r.Quantity), "_", " ") + " " + text
+	}
+	return text
+}
+
+func costText(c health.Cost) string {
+	if c.Exchanges > 0 && c.Requests == 0 {
+		return fmt.Sprintf("%d exchanges", c.Exchanges)
+	}
+	return fmt.Sprintf("%d requests on %d connections", c.Requests, c.Connections)
+}
+
+// classOrder puts what an operator looks for after water first.
+func classOrder(c health.Class) int {
+	first := []health.Class{health.ClassLeakDetector, health.ClassHumidity, health.ClassFan, health.ClassPSU, health.ClassPowerUnit, health.ClassDrive}
+	if i := slices.Index(first, c); i >= 0 {
+		return i
+	}
+	return len(first) + slices.Index(health.Classes, c)
+}
+
+// nearestTarget hints at the target that was probably meant.
+func nearestTarget(cfg *config.Config, name string) string {
+	var known []string
+	for _, t := range cfg.Targets {
+		known = append(known, string(t.ID))
+	}
+	if near := config.Suggest(name, known); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return ""
+}

@@ -1,0 +1,27 @@
+package sqlite
+
+import "context"
+
+// Sink is a follower of the log, and the Seq up to which it has delivered.
+type Sink struct {
+	Name   string
+	Cursor int64
+}
+
+// Sinks lists the followers that have ever delivered anything, and the configured ones, by name.
+func (db *DB) Sinks(ctx context.Context) ([]Sink, error) {
+	rows, err := db.read.QueryContext(ctx, "SELECT name, cursor FROM sinks ORDER BY name")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var sinks []Sink
+	for rows.Next() {
+		var s Sink
+		if err := rows.Scan(&s.Name, &s.Cursor); err != nil {
+			return nil, err
+		}
+		sinks = append(sinks, s)
+	}
+	return sinks, rows.Err()
+}
