@@ -1,0 +1,140 @@
+package redfish
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"dewline/health"
+)
+
+func TestNumbers(t *testing.T) {
+	for _, c := range []struct {
+		json string
+		v    float64
+		ok   bool
+	}{
+		{"1", 1, true}, {"-4.25", -4.25, true}, {"1e3", 1000, true}, {`"42"`, 42, true}, {`" 42.5 "`, 42.5, true}, {`"55%"`, 55, true},
+		{`"N/A"`, 0, false}, {`""`, 0, false}, {"null", 0, false}, {"true", 0, false}, {"{}", 0, false}, {"[1]", 0, false},
+		{`"NaN"`, 0, false}, {`"Infinity"`, 0, false}, {"1.7e308", 0, false}, {"-1.79769313486232E+308", 0, false}, {`"1e999"`, 0, false}, {`"0x10"`, 0, false}, {`"1_000"`, 0, false},
+	} {
+		var d struct{ N number }
+		if err := json.Unmarshal([]byte(`{"N":`+c.json+`}`), &d); err != nil || d.N.OK != c.ok || d.N.V != c.v {
+			t.Errorf("%s: %+v, %v", c.json, d.N, err)
+		}
+	}
+}
+
+func TestOneOddValueCostsOneValue(t *testing.T) {
+	var d thermalDoc
+	err := decode([]byte(`{"Fans":{"Name":7,"Reading":"6100.5","Status":"OK","RelatedItem":"x"},
+		"Temperatures":[1,"x",null,{"Name":{"a":1},"ReadingCelsius":20,"MemberId":3,"Status":{"State":5,"Health":"Critical"}}],"Redundancy":"none","Oem":[]}`), &d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Fans == nil || len(*d.Fans) != 1 || (*d.Fans)[0].Name != "7" || (*d.Fans)[0].Reading.V != 6100.5 || (*d.Fans)[0].Status.Health != "OK" {
+		t.Errorf("fans %+v", d.Fans)
+	}
+	last := (*d.Temperatures)[len(*d.Temperatures)-1]
+	if last.ReadingCelsius.V != 20 || last.MemberID != "3" || last.Status.Health != "Critical" {
+		t.Errorf("temperatures %+v", d.Temperatures)
+	}
+}
+
+func TestRepair(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"a raw carriage return in a string", "{\"S\":\"a\rb\"}", `{"S":"a b"}`},
+		{"a bare nan", `{"R": nan, "X": -inf}`, `{"R": null, "X": null}`},
+		{"NaN in words stays", `{"S":"nan inf", "R":NaN}`, `{"S":"nan inf", "R":null}`},
+		{"a byte order mark", "\xef\xbb\xbf{\"a\":1}", `{"a":1}`},
+		{"an escaped quote before it", "{\"S\":\"\\\"\r\"}", `{"S":"\" "}`},
+		{"half of it", `{"a":`, ""},
+	} {
+		if got := string(repair([]byte(c.in))); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestStates(t *testing.T) {
+	for _, c := range []struct {
+		status   string
+		rollup   bool
+		state    health.State
+		presence health.Presence
+	}{
+		{`{"State":"Enabled","Health":"OK"}`, false, health.OK, health.Present},
+		{`{"State":"Enabled"}`, false, health.Unknown, health.Present},
+		{`{"State":"Enabled","HealthRollup":"OK"}`, false, health.Unknown, health.Present},
+		{`{"State":"Enabled","HealthRollup":"OK"}`, true, health.OK, health.Present},
+		{`{"State":"Absent","Health":"OK"}`, false, health.Unknown, health.Absent},
+		{`{"State":"Absent","Health":"Critical"}`, false, health.Critical, health.Absent},
+		{`{"State":"UnavailableOffline","Health":"Critical"}`, false, health.Critical, health.Present},
+		{`{"State":"Disabled","Health":"OK"}`, false, health.Unknown, health.Present},
+		{`{"State":"StandbyOffline","Health":"OK"}`, false, health.Unknown, health.Present},
+		{`{"State":"StandbySpare","Health":"OK"}`, false, health.OK, health.Present},
+		{`{"State":"Degraded","Health":"OK"}`, false, health.Warning, health.Present},
+		{`{"State":"Present","Health":"NORMAL"}`, false, health.OK, health.Present},
+		{`{"State":"Enabled","Health":"Enabled"}`, false, health.OK, health.Present},
+		{`{}`, false, health.Unknown, health.Present},
+		{`"OK"`, false, health.OK, health.Present},
+	} {
+		var s status
+		if err := json.Unmarshal([]byte(c.status), &s); err != nil {
+			t.Fatal(err)
+		}
+		if st, p := stateOf(s, c.rollup); st != c.state || p != c.presence {
+			t.Errorf("%s rollup %v: %v %v, want %v %v", c.status, c.rollup, st, p, c.state, c.presence)
+		}
+	}
+}
+
+func TestSmallWords(t *testing.T) {
+	for in, want := range map[string]string{"Intake": "intake", "ColdPlate": "cold_plate", "CPU": "cpu", "SystemBoard": "system_board", "Room": "room", "": "", "Power Supply": "power_supply", "GPUSubsystem": "gpusubsystem"} {
+		if got := snake(in); got != want {
+			t.Errorf("snake(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{"Fan 1": "Fan_1", "a/b": "a_b", " ": "_", "": "_", strings.Repeat("x", 300): strings.Repeat("x", 128)} {
+		if got := idText(in); got != want {
+			t.Errorf("idText(%q) = %q", in, got)
+		}
+	}
+	if norm("CPU #1 Temperature") != norm("CPU1 Temp") {
+		t.Error("two names of one sensor")
+	}
+	for in, want := range map[string]string{"sysfan1a": "1a", "fan10": "10", "fan": "", "psu2status": "2", "bay01": "1"} {
+		if got := ordinal(in); got != want {
+			t.Errorf("ordinal(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestQuirkTable(t *testing.T) {
+	seen := map[string]bool{}
+	for _, q := range Quirks {
+		if q.Name == "" || q.What == "" || q.Source == "" {
+			t.Errorf("row %+v names no source or no change", q)
+		}
+		seen[q.Name] = true
+	}
+	for _, c := range []struct {
+		name                      string
+		vendor, product, firmware string
+		on                        bool
+	}{
+		{"no-expand", "Huawei", "", "5.58.00.00", true},
+		{"no-expand", "Huawei", "", "5.62.00.00", false},
+		{"no-expand", "HPE", "", "2.72", false},
+		{"ilo4-odata-version", "HPE", "ProLiant DL380 Gen9", "", true},
+		{"ilo4-odata-version", "HPE", "ProLiant DL385 Gen10 Plus v2", "", false},
+		{"ilo-wear", "HPE", "ProLiant DL385 Gen10", "", true},
+	} {
+		cl := &Client{mem: newMemory()}
+		cl.mem.Root = root{Vendor: c.vendor, Product: c.product}
+		cl.mem.Firmware = c.firmware
+		if !seen[c.name] || cl.quirk(c.name) != c.on {
+			t.Errorf("%s for %s %s %s: %v", c.name, c.vendor, c.product, c.firmware, cl.quirk(c.name))
+		}
+	}
+}
