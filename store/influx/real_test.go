@@ -190,7 +190,7 @@ func TestRealKilledInMidStream(t *testing.T) {
 	t.Parallel()
 	srv := influxtest.Start(t)
 	srv.Query("", `CREATE DATABASE hardware`)
-	const visits, kills = 1800, 3
+	const visits, kills = 1200, 3
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -207,7 +207,8 @@ func TestRealKilledInMidStream(t *testing.T) {
 		at := int64(from + 50 + rng.IntN(visits/kills-100))
 		until(t, func() bool { return cursor(t, m) >= at })
 		srv.Kill()
-		until(t, func() bool { return s.State().LastError != "" })
+		all := int64(from + visits/kills) // a fast machine may have been done just before
+		until(t, func() bool { return s.State().LastError != "" || cursor(t, m) == all })
 		if k == 1 { // and we are stopped and started while it is away
 			stop()
 			s, _ = realSink(t, o, m)
