@@ -65,8 +65,11 @@ const (
 	// firstSpread is over how long the first visits of a new fleet, and those made up for after a restart, are spread.
 	firstSpread = 10 * time.Minute
 
-	// SlotPatience is how long a visit holds a slot before it moves to the second set.
-	SlotPatience = 5 * time.Second
+	// SlotPatience is how long a visit holds a slot before it moves to the second set. What takes longer waits for its
+	// BMC, and costs a connection and little else.
+	SlotPatience = 2 * time.Second
+	// slowSlots is how many times larger the second set is: a fifth of the fleet may hang in one minute.
+	slowSlots = 16
 	// together is how far apart tiers may be due and still be one visit.
 	together = time.Second
 	// stuckGrace is how long after its deadline a source may take to return before it is given up on.
@@ -121,7 +124,7 @@ func New(o Options) *Collector {
 	failing := max(1, o.Slots/10)
 	c.failing = newSlots(failing)
 	c.healthy = newSlots(max(1, o.Slots-failing))
-	c.slow = newSlots(o.Slots)
+	c.slow = newSlots(slowSlots * o.Slots)
 	return c
 }
 

@@ -22,7 +22,7 @@
 // After a failure a target is suspect; after three, unreachable, and tried once in five minutes for all tiers together.
 // A denied login is one attempt: the next comes after 30 minutes, then 60, up to a day, because accounts lock. All
 // targets that are not ok share a tenth of the slots, so that hung BMCs, each of which takes a whole deadline, never
-// starve the healthy. A visit that holds a slot for longer than SlotPatience moves on to a second set of as many, for the
+// starve the healthy. A visit that holds a slot for longer than SlotPatience moves on to a second, larger set, for the
 // same reason: the first visit to a BMC that has just hung is made in good faith. The state is stored (health.Access) and
 // obeyed after a restart.
 //

@@ -106,7 +106,7 @@ func TestAccessIsForgottenWhenAStoredTimeIsAbsurd(t *testing.T) {
 
 func TestSlotsMoveOn(t *testing.T) {
 	c := New(Options{Slots: 10})
-	if cap(c.healthy) != 9 || cap(c.failing) != 1 || cap(c.slow) != 10 {
+	if cap(c.healthy) != 9 || cap(c.failing) != 1 || cap(c.slow) != 160 {
 		t.Fatalf("slots %d, %d, %d", cap(c.healthy), cap(c.failing), cap(c.slow))
 	}
 	c.healthy.take(t.Context(), nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -375,12 +376,8 @@ func (s *suite) cursors(t *testing.T) {
 			seen[id] = true
 		}
 		next := health.Cursors{}
-		for k, v := range req.Cursors {
-			next[k] = v
-		}
-		for k, v := range snap.NextCursors {
-			next[k] = v
-		}
+		maps.Copy(next, req.Cursors)
+		maps.Copy(next, snap.NextCursors)
 		req.Cursors = next
 		if snap.Memory != nil {
 			req.Memory = snap.Memory
