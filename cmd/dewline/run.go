@@ -62,7 +62,7 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	}
 	db, err := sqlite.Open(ctx, cfg.DataDir, sqlite.Options{Log: log, Sinks: sinks})
 	if err != nil {
-		return err
+		return fmt.Errorf("data_dir %s: %w", cfg.DataDir, err)
 	}
 	defer func() {
 		if err := db.Close(); err != nil {
