@@ -287,8 +287,13 @@ func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]by
 			r.seen[guess] = true
 			more, err := r.forward(ctx, next, info, selWalkLimit)
 			recs := append([][]byte{rec}, more...)
-			if err != nil || recordID(recs[len(recs)-1]) == recordID(last) || len(recs) >= limit {
+			if err != nil || len(recs) >= limit {
 				return recs[max(0, len(recs)-limit):], err
+			}
+			// Some between were deleted: as many older ones complete the number, unless they are too sparse.
+			recs, err = r.older(ctx, guess-1, recs, limit)
+			if err != nil || len(recs) >= limit {
+				return recs, err
 			}
 			break
 		}
@@ -298,6 +303,24 @@ func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]by
 	r.seen = map[uint16]bool{}
 	recs, err := r.forward(ctx, 0, info, selWalkLimit)
 	return recs[max(0, len(recs)-limit):], err
+}
+
+// older puts entries of lower IDs before recs, until there are limit of them or more IDs were missed than that.
+func (r *selReader) older(ctx context.Context, id uint16, recs [][]byte, limit int) ([][]byte, error) {
+	for missed := 0; id > 0 && len(recs) < limit && missed <= limit; id-- {
+		_, rec, err := r.entry(ctx, id)
+		switch {
+		case isCode(err, codeNotPresent, codeInvalidField, codeOutOfRange):
+			missed++
+		case err != nil:
+			return recs, err
+		case recordID(rec) == id:
+			recs = slices.Insert(recs, 0, rec)
+		default:
+			return recs, nil
+		}
+	}
+	return recs, nil
 }
 
 // logComponent is the log as a part of the machine: full, it no longer tells what happens.
