@@ -125,17 +125,28 @@ func (db *DB) encodeHour(ctx context.Context, target, h int64) (*compacted, erro
 		return nil, err
 	}
 	slices.SortFunc(frames, func(a, b *frame) int { return cmp.Compare(a.seq, b.seq) })
-	for len(frames) > 0 {
-		n, cells, samples := 0, 0, 0
-		for n < len(frames) && n < maxVisits && (n == 0 || cells+frames[n].cells() <= maxCells) {
-			cells += frames[n].cells()
-			samples += len(frames[n].values)
-			n++
+	for _, some := range split(frames) {
+		samples := 0
+		for _, f := range some {
+			samples += len(f.values)
 		}
-		c.blocks = append(c.blocks, block{frames[0].seq, frames[n-1].seq, n, samples, encodeFrames(frames[:n], true)})
-		frames = frames[n:]
+		c.blocks = append(c.blocks, block{some[0].seq, some[len(some)-1].seq, len(some), samples, encodeFrames(some, true)})
 	}
 	return c, nil
+}
+
+// split cuts frames into what one block may hold.
+func split(frames []*frame) (blocks [][]*frame) {
+	for len(frames) > 0 {
+		n, cells := 0, 0
+		for n < len(frames) && n < maxVisits && (n == 0 || cells+frames[n].cells() <= maxCells) {
+			cells += frames[n].cells()
+			n++
+		}
+		blocks = append(blocks, frames[:n])
+		frames = frames[n:]
+	}
+	return blocks
 }
 
 // replace puts new blocks in place of the old ones and of the visits they hold.

@@ -174,25 +174,36 @@ func TestCompactionWaitsForEverySink(t *testing.T) {
 	}
 }
 
-func TestAnHourTooLargeForOneBlock(t *testing.T) {
-	db := openIn(t, t.TempDir(), Options{CommitMax: 1000})
-	const n = maxVisits + 10
-	m := storetest.NewMachine("t", 1, 1)
-	vs := make([]*health.Visit, n)
-	for i := range vs {
-		vs[i] = m.Visit(start.Add(time.Duration(i) * 200 * time.Millisecond))
+func TestAnHourTooLargeForOneBlockMakesMore(t *testing.T) {
+	of := func(n, parts int) []*frame {
+		frames := make([]*frame, n)
+		s := &shape{parts: make([]uint32, parts)}
+		for i := range s.parts {
+			s.parts[i] = uint32(i)
+		}
+		for i := range frames {
+			frames[i] = &frame{seq: int64(i), shape: s, states: make([]byte, parts)}
+		}
+		return frames
 	}
-	for some := range slices.Chunk(vs, 1000) {
-		record(t, db, some...)
-	}
-	if err := db.CompactBefore(t.Context(), start.Add(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	if b := count(t, db, "SELECT count(*) FROM blocks"); b != 2 {
-		t.Errorf("%d blocks", b)
-	}
-	s, err := db.Series(t.Context(), "t", "temperature/0", health.Temperature, time.Time{}, time.Time{})
-	if err != nil || len(s) != n {
-		t.Errorf("%d samples, %v", len(s), err)
+	for name, c := range map[string]struct {
+		frames []*frame
+		want   []int
+	}{
+		"as many visits as fit": {of(maxVisits, 1), []int{maxVisits}},
+		"one visit too many":    {of(maxVisits+1, 1), []int{maxVisits, 1}},
+		"as many cells as fit":  {of(8, maxCells/8), []int{8}},
+		"too many cells":        {of(9, maxCells/8), []int{8, 1}},
+	} {
+		var got []int
+		for _, b := range split(c.frames) {
+			got = append(got, len(b))
+			if frames, err := decodeColumns(encodeColumns(b)); err != nil || len(frames) != len(b) {
+				t.Errorf("%s: a block of %d visits comes back with %d, %v", name, len(b), len(frames), err)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: blocks of %v visits, want %v", name, got, c.want)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -266,5 +267,29 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 	record(t, db, storetest.NewMachine("t", 2, 1).Visit(start))
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestReadOnlyAfterACrash(t *testing.T) {
+	dir, left := t.TempDir(), t.TempDir()
+	db := openIn(t, dir, Options{})
+	record(t, db, storetest.NewMachine("t", 4, 1).Visit(start))
+	// What a killed daemon leaves: the visit is in the WAL alone. Read by another process, as raw files must be.
+	for _, suffix := range []string{"", "-wal"} {
+		out, err := exec.Command("cat", filepath.Join(dir, fileName+suffix)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(left, fileName+suffix), out, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ro, err := OpenReadOnly(t.Context(), left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	if vs, err := ro.After(t.Context(), 0, 10); err != nil || len(vs) != 1 {
+		t.Errorf("%d visits, %v", len(vs), err)
 	}
 }

@@ -88,7 +88,7 @@ func TestComponentsAndTheirHistory(t *testing.T) {
 	m := storetest.NewMachine("t", 2, 1)
 	visit := func(i int, serial string, state health.State, upper float64) {
 		v := m.Visit(start.Add(time.Duration(i) * time.Minute))
-		v.Snapshot.Readings[1].Thresholds = &health.Thresholds{LowerCritical: ptr(600.0), UpperFatal: &upper}
+		v.Snapshot.Readings[1].Thresholds = &health.Thresholds{LowerCritical: new(600.0), UpperFatal: &upper}
 		v.Delta.Components = []health.KnownComponent{{Since: start, Component: health.Component{
 			ID: "fan/1", Class: health.ClassFan, Name: "Fan 1", Serial: serial, State: state, Status: state.String(),
 		}}}
@@ -112,7 +112,7 @@ func TestComponentsAndTheirHistory(t *testing.T) {
 		health.KnownComponent{Since: start, Component: health.Component{
 			ID: "fan/1", Class: health.ClassFan, Name: "Fan 1", Serial: "B", State: health.OK, Status: "ok",
 		}},
-		[]Quantity{{health.Speed, health.RPM, false, &health.Thresholds{LowerCritical: ptr(600.0), UpperFatal: ptr(9500.0)}}},
+		[]Quantity{{health.Speed, health.RPM, false, &health.Thresholds{LowerCritical: new(600.0), UpperFatal: new(9500.0)}}},
 	}
 	if d := storetest.Diff(want, got[0]); d != "" {
 		t.Error(d)

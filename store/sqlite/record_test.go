@@ -166,7 +166,7 @@ func TestWhatIsNoValueBecomesAGap(t *testing.T) {
 	v := storetest.NewMachine("t", 5, 1).Visit(start)
 	v.Snapshot.Readings[1].Value = math.NaN()
 	v.Snapshot.Readings[3].Value = math.Inf(-1)
-	v.Snapshot.Readings[4].Thresholds = &health.Thresholds{UpperFatal: ptr(math.NaN()), LowerFatal: ptr(1.5)}
+	v.Snapshot.Readings[4].Thresholds = &health.Thresholds{UpperFatal: new(math.NaN()), LowerFatal: new(1.5)}
 	given := storetest.Clone(v)
 	record(t, db, v)
 	given.Seq = v.Seq
@@ -265,4 +265,4 @@ func TestADamagedBlobIsAnErrorAndNoPanic(t *testing.T) {
 	record(t, db, m.Visit(start.Add(time.Minute))) // what is damaged stops nothing new
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline

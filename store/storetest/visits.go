@@ -88,7 +88,7 @@ func Random(r *rand.Rand, target health.TargetID, at time.Time) *health.Visit {
 	if r.IntN(2) == 0 {
 		v.Where = &health.Target{
 			ID: target, Address: "https://[2001:db8::7]", Driver: health.DriverAuto, Site: "bontang", Rack: pick(r, "A1", "A2"),
-			Position: r.IntN(3), Labels: map[string]string{"owner": "diskominfo"}, Expect: health.Expect{Fans: ptr(r.IntN(3))},
+			Position: r.IntN(3), Labels: map[string]string{"owner": "diskominfo"}, Expect: health.Expect{Fans: new(r.IntN(3))},
 		}
 	}
 	for range r.IntN(3) / 2 {
@@ -135,7 +135,7 @@ func randomSnapshot(r *rand.Rand, v *health.Visit) *health.Snapshot {
 		for _, q := range []health.Quantity{health.Speed, health.Duty}[:r.IntN(3)] {
 			rd := health.Reading{Component: id, Quantity: q, Unit: health.RPM, Value: Value(r), Derived: r.IntN(5) == 0}
 			if r.IntN(5) == 0 {
-				rd.Thresholds = &health.Thresholds{LowerCritical: ptr(Value(r)), UpperFatal: ptr(0.0)}
+				rd.Thresholds = &health.Thresholds{LowerCritical: new(Value(r)), UpperFatal: new(0.0)}
 			}
 			s.Readings = append(s.Readings, rd)
 		}
@@ -164,7 +164,7 @@ func randomLogEntry(r *rand.Rand, at time.Time) health.LogEntry {
 		e.Args = []string{"1", "zwei"}
 	}
 	if r.IntN(2) == 0 {
-		e.Raw = []byte(fmt.Sprintf(`{"Id":%q,"Padding":"%0*d"}`, e.ID, r.IntN(600), 0))
+		e.Raw = fmt.Appendf(nil, `{"Id":%q,"Padding":"%0*d"}`, e.ID, r.IntN(600), 0)
 		e.Key = e.Raw[:8]
 	}
 	if r.IntN(2) == 0 {
@@ -197,7 +197,7 @@ func randomDelta(r *rand.Rand, v *health.Visit) health.Delta {
 	if r.IntN(3) == 0 {
 		d.Endpoint, d.Driver, d.FirstSeen = "auto https://db-1", v.Driver, at
 		d.Identity = &health.Identity{Manufacturer: "Example", Serial: pick(r, "A", "B")}
-		d.HostPower = ptr(health.HostPower(r.IntN(3)))
+		d.HostPower = new(health.HostPower(r.IntN(3)))
 		d.Memory = json.RawMessage(fmt.Sprintf(`{"sdr":%d}`, r.IntN(2)))
 		d.Access = &health.Access{State: health.AccessSuspect, Since: at, Failures: r.IntN(4), Reason: health.ReasonTimeout, Error: text(r)}
 		d.Places, d.PlacesAt = []string{pick(r, "sdr", "fans")}, at
@@ -260,4 +260,4 @@ func text(r *rand.Rand) string {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
