@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -119,9 +120,7 @@ func TestLogsAreReadOnceInAnyOrder(t *testing.T) {
 			visit := func(limit int) *health.Snapshot {
 				t.Helper()
 				s := read(t, c, health.Request{Tiers: health.TiersOf(health.TierEvents), Cursors: cursors, LogLimit: limit})
-				for k, v := range s.NextCursors {
-					cursors[k] = v
-				}
+				maps.Copy(cursors, s.NextCursors)
 				for _, e := range s.Log {
 					if e.Source != "Sel" || e.Created.IsZero() || len(e.Key) == 0 || len(e.Raw) == 0 {
 						t.Errorf("entry %+v", e)
@@ -195,9 +194,7 @@ func TestCursorNeverPassesAHole(t *testing.T) {
 		}
 		got := entryIDs(w)
 		cursors := s.NextCursors
-		for k, v := range w.NextCursors {
-			cursors[k] = v
-		}
+		maps.Copy(cursors, w.NextCursors)
 		m.failFrom = -1
 		got = append(got, entryIDs(read(t, c, health.Request{Tiers: health.TiersOf(health.TierEvents), Cursors: cursors}))...)
 		if !slices.Equal(got, span(21, 200)) {

@@ -61,6 +61,10 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	}
 	switch c := b[0]; {
 	case c == '"':
+		if plain(b) {
+			*t = text(strings.TrimSpace(string(b[1 : len(b)-1])))
+			return nil
+		}
 		var s string
 		if json.Unmarshal(b, &s) == nil {
 			*t = text(clean(s))
@@ -71,6 +75,19 @@ func (t *text) UnmarshalJSON(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// plain reports whether a quoted JSON string needs no decoding: short, printable ASCII, no escapes.
+func plain(b []byte) bool {
+	if len(b) < 2 || len(b) > health.MaxText {
+		return false
+	}
+	for _, c := range b[1 : len(b)-1] {
+		if c < 0x20 || c >= 0x7f || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // clean makes a BMC's text fit to keep: trimmed, one line, valid UTF-8, at most health.MaxText bytes.
@@ -155,6 +172,16 @@ func (m *many[T]) UnmarshalJSON(b []byte) error {
 	}
 	raws := []json.RawMessage{b}
 	if b[0] == '[' {
+		// Nearly every list is what it should be: one pass. The rest is taken apart element by element.
+		var whole []*T
+		if json.Unmarshal(b, &whole) == nil {
+			for _, p := range whole[:min(len(whole), maxMany)] {
+				if p != nil {
+					*m = append(*m, *p)
+				}
+			}
+			return nil
+		}
 		raws = nil
 		if json.Unmarshal(b, &raws) != nil {
 			return nil

@@ -219,6 +219,9 @@ func (v *visit) try(uri, op string) (raw []byte, used string, _ *health.Error) {
 
 // errorIn200 finds an error body under HTTP 200: OpenBMC for a missing chassis, Intel for a chassis that only groups.
 func errorIn200(op string, body []byte) *health.Error {
+	if !bytes.Contains(body, []byte(`"error"`)) {
+		return nil
+	}
 	var o struct {
 		ID    text            `json:"@odata.id"`
 		Error json.RawMessage `json:"error"`
