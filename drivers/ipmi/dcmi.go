@@ -27,7 +27,7 @@ func (v *visit) readDCMI(ctx context.Context) error {
 		probe: v.mem.DCMI != dcmiYes,
 	})
 	c := health.Component{
-		ID: "power/DCMI power", Class: health.ClassPower, Name: "DCMI power", Place: placeDCMI, Tier: health.TierReadings,
+		ID: idDCMI, Class: health.ClassPower, Name: "DCMI power", Place: placeDCMI, Tier: health.TierReadings,
 	}
 	if err != nil {
 		if ctx.Err() != nil || v.mem.DCMI == dcmiYes && !isCode(err, codeInvalidCommand, codeInvalidForLUN) {

@@ -85,6 +85,9 @@ func (v *visit) describe(l locator, inv *inventory) {
 		ID: health.ComponentID(string(class) + "/" + l.name), Class: class, Name: l.name, Location: location(l.entity, l.instance),
 		Presence: health.Present, Status: "FRU data read", Place: placeFRU, Tier: health.TierInventory,
 	}
+	if v.named(c.ID, l) {
+		c.ID += health.ComponentID(fmt.Sprintf(" (FRU %d)", l.fru))
+	}
 	if p := v.standsFor(class, l); p != nil {
 		c = p.component()
 		c.StateNotRead = true
@@ -97,6 +100,21 @@ func (v *visit) describe(l locator, inv *inventory) {
 	}
 	inv.describe(&c)
 	v.snap.Components = append(v.snap.Components, c)
+}
+
+// named tells whether a sensor or another FRU device has an ID already.
+func (v *visit) named(id health.ComponentID, l locator) bool {
+	for _, p := range v.mem.SDR.sensors {
+		if p.id == id {
+			return true
+		}
+	}
+	for _, o := range v.mem.SDR.frus {
+		if o.fru != l.fru && o.name == l.name {
+			return true
+		}
+	}
+	return false
 }
 
 // standsFor is the one sensor whose component is a locator's part, nil if none or several are.

@@ -85,7 +85,7 @@ func guidText(g [16]byte) string {
 func (v *visit) readClock(ctx context.Context) error {
 	asked := time.Now()
 	b, err := v.c.call(ctx, command{op: "get SEL time", netFn: netFnStorage, cmd: 0x48, want: 4})
-	c := health.Component{ID: "bmc/BMC clock", Class: health.ClassBMC, Name: "BMC clock", Place: placeSEL, Tier: health.TierHealth}
+	c := health.Component{ID: idClock, Class: health.ClassBMC, Name: "BMC clock", Place: placeClock, Tier: health.TierHealth}
 	if err != nil {
 		if isCode(err, codeInvalidCommand, codeInvalidForLUN) {
 			return nil
@@ -95,7 +95,7 @@ func (v *visit) readClock(ctx context.Context) error {
 		v.gap(health.Gap{Part: "BMC clock", Component: c.ID, Reason: health.ReasonFor(err), Error: clip(err.Error())})
 		return err
 	}
-	v.any = true
+	v.scope(placeClock)
 	c.Presence = health.Present
 	ts := binary.LittleEndian.Uint32(b)
 	notSet := health.Condition{Kind: health.KindConfigError, Severity: health.SeverityOK, Evidence: "clock set"}

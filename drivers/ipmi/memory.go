@@ -45,6 +45,23 @@ type repository struct {
 
 	sensors []*part
 	frus    []locator
+	packed  json.RawMessage // Records as JSON: they do not change, and compressing them at every visit would cost more than it
+}
+
+// MarshalJSON keeps the packed records for the next time.
+func (r *repository) MarshalJSON() ([]byte, error) {
+	if r.packed == nil {
+		b, err := json.Marshal(r.Records)
+		if err != nil {
+			return nil, err
+		}
+		r.packed = b
+	}
+	type plain repository
+	return json.Marshal(struct {
+		*plain
+		Records json.RawMessage `json:"records"`
+	}{(*plain)(r), r.packed})
 }
 
 type stamp struct {

@@ -16,6 +16,10 @@ type part struct {
 	class   health.Class
 	measure *measure // nil for sensors without a number
 	table   map[uint8]effect
+
+	// What is the same at every visit: the codec's names come out of tables that it builds anew each time.
+	where string
+	words [15]string // the states of a discrete sensor
 }
 
 func newPart(s sensor) *part {
@@ -27,14 +31,28 @@ func newPart(s sensor) *part {
 	p.class = classOf(&p.sensor, p.measure)
 	if s.event != eventThreshold {
 		p.table = effects(s.typ, s.event, p.class)
+		for off := range p.words {
+			p.words[off] = eventName(s.typ, s.event, uint8(off))
+		}
 	}
+	p.where = location(s.entity, s.instance)
 	return p
 }
+
+// Components that are no sensors. A sensor of the same class and name ("SEL" is common) gets its number.
+const (
+	idLog   health.ComponentID = "log/System Event Log"
+	idClock health.ComponentID = "bmc/BMC clock"
+	idDCMI  health.ComponentID = "power/DCMI power"
+)
 
 // nameParts gives every sensor with a state its component ID. Names are not unique in the wild: those that are shared get the
 // sensor's number, and where even that is shared its owner and LUN. Which ones are shared does not depend on the order.
 func nameParts(parts []*part) {
-	count := map[string]int{}
+	count := map[string]int{string(idLog): 1, string(idClock): 1, string(idDCMI): 1}
+	for _, c := range chassisParts {
+		count[string(c.id)] = 1
+	}
 	plain := func(p *part) string { return string(p.class) + "/" + p.name }
 	numbered := func(p *part) string { return fmt.Sprintf("%s #%02x", plain(p), p.key.number) }
 	for _, p := range parts {
@@ -70,7 +88,7 @@ func location(entity, instance uint8) string {
 // component is the part without its state.
 func (p *part) component() health.Component {
 	return health.Component{
-		ID: p.id, Class: p.class, Name: p.name, Location: location(p.entity, p.instance), Context: contexts[p.entity],
+		ID: p.id, Class: p.class, Name: p.name, Location: p.where, Context: contexts[p.entity],
 		Place: placeSDR, Tier: health.TierReadings,
 	}
 }

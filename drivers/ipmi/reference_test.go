@@ -409,3 +409,51 @@ func TestTheContextEndsAWait(t *testing.T) {
 		t.Errorf("%v after %v, cost %+v", err, time.Since(begin), s.Cost)
 	}
 }
+
+func TestIdleSessions(t *testing.T) {
+	p := newProxy(t, reference(t, 17), "127.0.0.1:0")
+	c := openAt(t, p.address())
+	s := mustRead(t, c, health.Request{Tiers: readings})
+	read := func(idle time.Duration) *health.Snapshot {
+		t.Helper()
+		c.link.used = time.Now().Add(-idle)
+		s := mustRead(t, c, health.Request{Tiers: readings, Memory: s.Memory})
+		if len(s.Readings) != 2 || len(s.Gaps) != 0 {
+			t.Fatalf("%d readings, gaps %+v", len(s.Readings), s.Gaps)
+		}
+		return s
+	}
+	warm := read(30 * time.Second).Cost.Exchanges
+	if n := read(55 * time.Second).Cost.Exchanges; n != warm {
+		t.Errorf("a session that lives on is opened anew: %d exchanges, %d warm", n, warm)
+	}
+	// The BMC has ended it: its answers to the old session ID stop. One question tells, and the next time none is wasted.
+	old := c.link.s.seal.remote
+	p.set(func(d []byte) [][]byte {
+		if sealed(d) && binary.LittleEndian.Uint32(d[6:]) == old {
+			return nil
+		}
+		return [][]byte{d}
+	}, nil)
+	if n := read(58 * time.Second).Cost.Exchanges; n != warm+1+4 {
+		t.Errorf("%d exchanges for an ended session, %d warm", n, warm)
+	}
+	old = c.link.s.seal.remote
+	if n := read(58 * time.Second).Cost.Exchanges; n != warm+4 {
+		t.Errorf("%d exchanges once the BMC's patience is known, %d warm", n, warm)
+	}
+}
+
+func TestAHungBMCCostsFewWaits(t *testing.T) {
+	p := newProxy(t, reference(t, 17), "127.0.0.1:0")
+	c := openAt(t, p.address(), func(o *Options) { o.Timeout = 20 * time.Millisecond })
+	s := mustRead(t, c, health.Request{Tiers: readings})
+	p.set(func(d []byte) [][]byte { return nil }, nil)
+	s, err := c.Read(t.Context(), health.Request{Tiers: health.EveryTier, Memory: s.Memory})
+	if health.ReasonFor(err) != health.ReasonTimeout {
+		t.Errorf("%v", err)
+	}
+	if s.Cost.Exchanges > 12 || len(s.Readings) != 0 {
+		t.Errorf("cost %+v, %d readings", s.Cost, len(s.Readings))
+	}
+}

@@ -16,6 +16,7 @@ const (
 	placeSEL     = "sel"
 	placeFRU     = "fru"
 	placeDCMI    = "dcmi"
+	placeClock   = "clock"
 )
 
 const (
@@ -224,7 +225,7 @@ func readRepository(ctx context.Context, c caller, st stamp, from *repository) (
 
 // build decodes the records into sensors with their classes and names, and FRU locators.
 func (r *repository) build() {
-	r.sensors, r.frus = nil, nil
+	r.sensors, r.frus, r.packed = nil, nil, nil
 	var found []sensor
 	seen := map[sensorKey]int{}
 	for _, rec := range r.Records {

@@ -20,6 +20,8 @@ const (
 	// selWalkLimit bounds a walk over a log of unknown length.
 	selWalkLimit = 0xffff
 	selLast      = 0xffff
+
+	selCursorVersion = 1
 )
 
 // selInfo is Get SEL Info (IPMI 2.0 section 31.2).
@@ -31,6 +33,7 @@ type selInfo struct {
 
 // selCursor is how far the log was read.
 type selCursor struct {
+	Version int    `json:"v"`
 	Add     uint32 `json:"add"`
 	Erase   uint32 `json:"erase"`
 	Entries uint16 `json:"entries"`
@@ -125,8 +128,8 @@ func (v *visit) selCursor() (selCursor, bool) {
 	if !ok || len(raw) == 0 {
 		return c, true
 	}
-	if err := json.Unmarshal(raw, &c); err != nil {
-		v.log.Warn("log cursor unreadable, reading the newest entries", "error", err)
+	if err := json.Unmarshal(raw, &c); err != nil || c.Version != selCursorVersion {
+		v.log.Warn("log cursor unreadable, reading the newest entries", "error", err, "version", c.Version)
 		return selCursor{}, true
 	}
 	return c, false
@@ -136,7 +139,7 @@ func (v *visit) selCursor() (selCursor, bool) {
 // read until then.
 func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, first bool, l *health.LogInfo) (selCursor, [][]byte, error) {
 	next := old
-	next.Add, next.Erase, next.Entries = info.add, info.erase, info.entries
+	next.Version, next.Add, next.Erase, next.Entries = selCursorVersion, info.add, info.erase, info.entries
 	r := &selReader{c: v.c, seen: map[uint16]bool{}}
 	if first {
 		next.Last, next.Hash, next.More = 0, "", false
@@ -326,7 +329,7 @@ func (r *selReader) older(ctx context.Context, id uint16, recs [][]byte, limit i
 // logComponent is the log as a part of the machine: full, it no longer tells what happens.
 func logComponent(info selInfo, l health.LogInfo) health.Component {
 	c := health.Component{
-		ID: "log/SEL", Class: health.ClassLog, Name: selName, Presence: health.Present, Place: placeSEL, Tier: health.TierEvents,
+		ID: idLog, Class: health.ClassLog, Name: selName, Presence: health.Present, Place: placeSEL, Tier: health.TierEvents,
 		State: health.OK, Status: fmt.Sprintf("%d entries, %d bytes free", info.entries, info.free),
 	}
 	full := health.Condition{Kind: health.KindLogFull, Severity: health.SeverityOK, Evidence: c.Status}
@@ -346,10 +349,10 @@ func logComponent(info selInfo, l health.LogInfo) health.Component {
 }
 
 func logReadings(info selInfo) []health.Reading {
-	out := []health.Reading{{Component: "log/SEL", Quantity: health.Count, Unit: health.Number, Value: float64(info.entries)}}
+	out := []health.Reading{{Component: idLog, Quantity: health.Count, Unit: health.Number, Value: float64(info.entries)}}
 	if size := int(info.entries)*16 + int(info.free); size > 0 && info.free != 0xffff { // ffffh: 65535 bytes or more
 		out = append(out, health.Reading{
-			Component: "log/SEL", Quantity: health.Utilisation, Unit: health.Percent, Value: 100 * float64(int(info.entries)*16) / float64(size),
+			Component: idLog, Quantity: health.Utilisation, Unit: health.Percent, Value: 100 * float64(int(info.entries)*16) / float64(size),
 		})
 	}
 	return out

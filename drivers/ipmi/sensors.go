@@ -213,7 +213,7 @@ func (p *part) discrete(c *health.Component, r raw) {
 		c.Status = "no states came"
 		return
 	}
-	c.Status = clip(p.words(states))
+	c.Status = clip(p.asserted(states))
 	if p.table == nil {
 		return
 	}
@@ -239,7 +239,7 @@ func (p *part) discrete(c *health.Component, r raw) {
 			sev, bad = e.severity, true
 		}
 		if old, ok := worst[e.kind]; !ok || sev > old.Severity {
-			worst[e.kind] = health.Condition{Kind: e.kind, Severity: sev, Evidence: p.offsetName(off)}
+			worst[e.kind] = health.Condition{Kind: e.kind, Severity: sev, Evidence: p.words[off]}
 		}
 	}
 	if off, ok := presenceOffset(p.table); ok && c.Presence == health.PresenceUnknown && p.mask&(1<<off) != 0 {
@@ -283,7 +283,7 @@ func (v *visit) ambiguousLeak(p *part, r raw, o *observed) {
 		}
 		if states != first {
 			leak.Severity = warning
-			leak.Evidence = fmt.Sprintf("%s, first seen as: %s (meaning unconfirmed)", c.Status, p.words(first))
+			leak.Evidence = fmt.Sprintf("%s, first seen as: %s (meaning unconfirmed)", c.Status, p.asserted(first))
 		}
 	}
 	c.Conditions = append(c.Conditions, leak)
@@ -294,12 +294,12 @@ func (v *visit) ambiguousLeak(p *part, r raw, o *observed) {
 	c.Status = clip(leak.Evidence)
 }
 
-// words are the asserted states in the specification's words.
-func (p *part) words(states uint16) string {
+// asserted are the asserted states in the specification's words.
+func (p *part) asserted(states uint16) string {
 	var w []string
 	for off := range uint8(15) {
 		if states&(1<<off) != 0 {
-			w = append(w, p.offsetName(off))
+			w = append(w, p.words[off])
 		}
 	}
 	if len(w) == 0 {
@@ -307,8 +307,6 @@ func (p *part) words(states uint16) string {
 	}
 	return strings.Join(w, ", ")
 }
-
-func (p *part) offsetName(off uint8) string { return eventName(p.typ, p.event, off) }
 
 // eventName is an offset in the specification's words, or its number where they are the vendor's.
 func eventName(typ, event, off uint8) string {

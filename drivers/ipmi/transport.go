@@ -29,6 +29,7 @@ func (t *tally) drop(why error) {
 type transport struct {
 	conn  net.Conn
 	tally *tally
+	buf   [maxDatagram + 1]byte
 }
 
 func dial(ctx context.Context, address string, t *tally) (*transport, error) {
@@ -56,7 +57,7 @@ var (
 func (t *transport) roundTrip(ctx context.Context, waits []time.Duration, encode func() ([]byte, error), accept func([]byte) (drop, fail error)) error {
 	stop := context.AfterFunc(ctx, func() { _ = t.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	buf := make([]byte, maxDatagram+1)
+	buf := t.buf[:]
 	last := errSilent
 	for _, wait := range waits {
 		d, err := encode()
