@@ -45,9 +45,9 @@ type counted struct {
 
 var byHand = map[string]counted{
 	"dell-r750-idrac9": {fans: 6, psus: 2, temperatures: 6 + 3, drives: 3, memory: 16, cpus: 2, gpus: 1, optional: 3, services: 3, hwLogs: 3, entries: 10},
-	"delta-powershelf": {}, // six supplies are listed and none of them is recorded
+	"delta-powershelf": {fans: 6 * 2, psus: 6, temperatures: 2 + 6*5}, // recorded with $expand: no document of their own
 	"dmtf-rackmount1": {
-		fans: 4 + 2, psus: 2 + 1, temperatures: 8 + 2, drives: 4, memory: 4, cpus: 2, absent: 5, optional: 4, services: 2, hwLogs: 2, entries: 3,
+		fans: 4 + 2, psus: 2 + 1, temperatures: 8 + 2, drives: 4, memory: 4, cpus: 2, gpus: 1, absent: 5, optional: 4 + 1, services: 2, hwLogs: 2, entries: 3,
 	},
 	"hpe-cray-ex235a": {temperatures: 52, leaks: 3, memory: 8, cpus: 1, gpus: 8, services: 3, hwLogs: 2, entries: 24},
 	"hpe-dl385-ilo5":  {fans: 6, psus: 2, temperatures: 53, drives: 18, memory: 32, cpus: 2, absent: 16 + 6, services: 4, hwLogs: 3, entries: 15},

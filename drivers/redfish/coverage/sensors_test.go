@@ -192,16 +192,16 @@ func temperatures(t *tree) []*part {
 	return union(modern, legacy, sameTemperature)
 }
 
-// celsius notes a temperature. One below absolute sense is a margin to a limit (Intel: "P1 Therm Margin" -71, and "P1 DIMM
-// Thrm 1" -58 by the same sensor type; Lenovo: "CPU 1 DTS" -51).
+// celsius notes a temperature, unless it is a margin to a limit: by its name (Intel: "P1 Therm Margin" -71, "Agg Therm Mrgn
+// 1" -32; Lenovo: "CPU 1 DTS" -51), or because no server is so cold (Intel: "P1 DIMM Thrm 1" -58).
 func (p *part) celsius(v float64) {
 	switch {
 	case slices.ContainsFunc(p.names, margin.MatchString):
 		p.says(health.TemperatureMargin, v, true)
 		p.forbid = append(p.forbid, health.Temperature)
 	case v < -40:
-		p.says(health.Temperature, v, false)
 		p.says(health.TemperatureMargin, v, false)
+		p.forbid = append(p.forbid, health.Temperature)
 	default:
 		p.says(health.Temperature, v, true)
 	}
@@ -226,6 +226,9 @@ func temperatureSensor(url string, d doc) *part {
 	case hasUnits && units == "" && !slices.ContainsFunc(p.names, margin.MatchString):
 		p.also = []health.Class{health.ClassSensor}
 		p.forbid = append(p.forbid, health.Temperature)
+	case ok && onlyLower(obj(d, "Thresholds")):
+		p.says(health.TemperatureMargin, v, true)
+		p.forbid = append(p.forbid, health.Temperature)
 	case ok:
 		p.celsius(v)
 	}
@@ -235,6 +238,24 @@ func temperatureSensor(url string, d doc) *part {
 		p.demand, p.forbid = nil, []health.Quantity{health.Temperature}
 	}
 	return p
+}
+
+// onlyLower tells a margin to a limit by its thresholds: nothing is too hot, all that is bad is below nought. NVIDIA's
+// TempLimit sensors say neither Headroom nor margin; theirs are 0, -4 and -5.
+func onlyLower(thresholds doc) bool {
+	lower := 0
+	for k, v := range thresholds {
+		t, _ := v.(doc)
+		r, ok := num(t, "Reading")
+		switch {
+		case !ok:
+		case strings.HasPrefix(k, "Lower") && r <= 0:
+			lower++
+		default:
+			return false
+		}
+	}
+	return lower > 0
 }
 
 // sameTemperature: the one is the other's source, or they have one name in one chassis, with or without "temp" at its end

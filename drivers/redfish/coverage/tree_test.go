@@ -44,12 +44,46 @@ func parseTree(raw map[string][]byte) *tree {
 			t.broken[cleanURL(url)] = true
 			continue
 		}
+		// HPE Cray EX answers a link to nothing with 200 and an error: that is no document.
+		if _, isError := d["error"]; isError && len(d) == 1 {
+			continue
+		}
 		t.docs[cleanURL(url)] = d
 	}
+	t.embedded()
 	t.urls = slices.Sorted(maps.Keys(t.docs))
 	t.reached = t.closure(true)
 	t.standard = t.closure(false)
 	return t
+}
+
+// embedded adds the resources that are written out inside another document and are not recorded on their own: Delta's shelf
+// was recorded with $expand, its six supplies and 142 sensors stand in their collections only.
+func (t *tree) embedded() {
+	own := map[string]doc{}
+	var inside func(v any)
+	inside = func(v any) {
+		switch v := v.(type) {
+		case doc:
+			id := str(v, "@odata.id")
+			if str(v, "@odata.type") != "" && !strings.Contains(id, "#") && strings.HasPrefix(id, root+"/") && len(v) > 2 {
+				if u := cleanURL(id); t.docs[u] == nil && own[u] == nil {
+					own[u] = v
+				}
+			}
+			for _, x := range v {
+				inside(x)
+			}
+		case []any:
+			for _, x := range v {
+				inside(x)
+			}
+		}
+	}
+	for _, u := range slices.Sorted(maps.Keys(t.docs)) {
+		inside(t.docs[u])
+	}
+	maps.Copy(t.docs, own)
 }
 
 // closure is every document that a chain of links reaches from the service root.

@@ -78,7 +78,7 @@ func TestWalkerCountsPhysicalParts(t *testing.T) {
 			},
 			map[health.Class]int{health.ClassMemory: 2},
 		},
-		"processors without settings, GPUs apart, no FPGA": {
+		"processors without settings, GPUs apart, an FPGA among them": {
 			map[string]string{
 				"/Systems/1/Processors/1":          `{"@odata.type":"#Processor.v1_0_0.Processor","Id":"1","ProcessorType":"CPU"}`,
 				"/Systems/1/Processors/1/Settings": `{"@odata.type":"#Processor.v1_0_0.Processor","Id":"Settings"}`,
@@ -86,7 +86,7 @@ func TestWalkerCountsPhysicalParts(t *testing.T) {
 				"/Systems/2/Processors/G0":         `{"@odata.type":"#Processor.v1_0_0.Processor","Id":"G0","ProcessorType":"GPU","SerialNumber":"000"}`,
 				"/Systems/1/Processors/F":          `{"@odata.type":"#Processor.v1_0_0.Processor","Id":"F","ProcessorType":"FPGA"}`,
 			},
-			map[health.Class]int{health.ClassCPU: 1, health.ClassGPU: 2},
+			map[health.Class]int{health.ClassCPU: 1, health.ClassGPU: 3},
 		},
 		"leak detectors as resources, as excerpts, as alarms": {
 			map[string]string{
@@ -100,6 +100,13 @@ func TestWalkerCountsPhysicalParts(t *testing.T) {
 		"humidity": {
 			map[string]string{"/Chassis/1/Sensors/RH": `{"@odata.type":"#Sensor.v1_0_0.Sensor","Id":"RH","ReadingType":"Humidity","ReadingUnits":"%","Reading":41}`},
 			map[health.Class]int{health.ClassHumidity: 1},
+		},
+		"members written out in their collection, and an error for a document": {
+			map[string]string{
+				"/Chassis/1/PowerSubsystem/PowerSupplies": `{"@odata.type":"#PowerSupplyCollection.PowerSupplyCollection","Members":[{"@odata.id":"/redfish/v1/Chassis/1/PowerSubsystem/PowerSupplies/1","@odata.type":"#PowerSupply.v1_0_0.PowerSupply","Id":"1","SerialNumber":"REDACTED"},{"@odata.id":"/redfish/v1/Chassis/1/PowerSubsystem/PowerSupplies/2","@odata.type":"#PowerSupply.v1_0_0.PowerSupply","Id":"2","SerialNumber":"REDACTED"}]}`,
+				"/Chassis/1/Power":                        `{"error":{"code":"Base.1.4.ResourceMissingAtURI"}}`,
+			},
+			map[health.Class]int{health.ClassPSU: 2},
 		},
 		"nothing that no link reaches": {
 			map[string]string{

@@ -228,8 +228,8 @@ func memory(t *tree) []*part {
 	return l
 }
 
-// processors: Processor resources, GPUs apart; FPGAs and other accelerators are none of the counted classes. CPUs of NVIDIA
-// GB200 stand in two systems, as its memory does.
+// processors: Processor resources, GPUs apart. CPUs of NVIDIA GB200 stand in two systems, as its memory does. For FPGAs and
+// other accelerators (dmtf-rackmount1) there is no class of their own: whether and as what they are told of is open.
 func processors(t *tree) []*part {
 	var l []*part
 	t.each(func(url, kind string, d doc) {
@@ -241,6 +241,11 @@ func processors(t *tree) []*part {
 			l = mergeAcross(l, newPart(health.ClassCPU, url, d))
 		case "GPU":
 			l = mergeAcross(l, newPart(health.ClassGPU, url, d))
+		default:
+			p := newPart(health.ClassGPU, url, d)
+			p.also = []health.Class{health.ClassCPU, health.ClassPCIe, health.ClassSensor}
+			p.optional = "no class for " + str(d, "ProcessorType")
+			l = append(l, p)
 		}
 	})
 	return l
