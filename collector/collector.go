@@ -93,6 +93,9 @@ type Collector struct {
 
 	healthy, failing, slow slots
 	store                  storeState
+
+	asksMu sync.Mutex
+	asks   map[health.TargetID]chan ask
 }
 
 // New makes a Collector. It starts nothing.

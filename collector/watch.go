@@ -25,6 +25,7 @@ type watcher struct {
 
 	known *health.Known
 	src   Source
+	asks  <-chan ask
 	stuck <-chan struct{} // closed when a source that did not return has returned
 }
 
@@ -33,6 +34,9 @@ func (c *Collector) watch(ctx, hard context.Context, j Job) {
 	if !w.recall() {
 		return
 	}
+	asks, stop := c.listen(j.Target.ID)
+	defer stop()
+	w.asks = asks
 	w.start(time.Now(), w.known.Ticks)
 	for w.wait() {
 		w.step()
@@ -64,6 +68,9 @@ func (w *watcher) wait() bool {
 		case <-w.ctx.Done():
 			timer.Stop()
 			return false
+		case a := <-w.asks:
+			timer.Stop()
+			w.answer(a)
 		case <-timer.C:
 		}
 	}

@@ -120,8 +120,9 @@ func (k *Known) UnreadBy(v *Visit) []ComponentRef {
 		}
 	}
 	var refs []ComponentRef
+	tiers := v.Tiers()
 	for id, c := range k.Components {
-		if c.Presence != Absent && v.Tiers().Has(c.Tier) && !read[id] && !k.Gone(c.Component, v) {
+		if c.Presence != Absent && tiers.Has(c.Tier) && !read[id] && !k.Gone(c.Component, v) {
 			refs = append(refs, ComponentRef{id, c.Class})
 		}
 	}

@@ -253,10 +253,11 @@ func sinkLag(t *testing.T, dataDir string) int64 {
 	return seq - cursor
 }
 
-// TestOneDaemonPerDataDir: the second one says who holds the folder and leaves the first alone.
+// TestOneDaemonPerDataDir: a second one says who holds the folder and leaves the first alone, and a poll goes over the
+// first one's sessions instead of opening its own.
 func TestOneDaemonPerDataDir(t *testing.T) {
 	t.Parallel()
-	_, config, dataDir, env := room(t, "")
+	demo, config, dataDir, env := room(t, "")
 	d := startDaemon(t, config, env...)
 	eventually(t, "the first daemon's store", func() bool {
 		_, err := os.Stat(filepath.Join(dataDir, "dewline.db"))
@@ -268,7 +269,41 @@ func TestOneDaemonPerDataDir(t *testing.T) {
 	if err == nil || exitCode(err) != "1" || !strings.Contains(string(out), fmt.Sprint(d.cmd.Process.Pid)) {
 		t.Errorf("a second daemon: %v\n%s", err, out)
 	}
+	eventually(t, "sessions on all servers", func() bool {
+		for _, s := range demo.Servers {
+			if s.OpenSessions() != 1 {
+				return false
+			}
+		}
+		return true
+	})
+	poll := exec.Command(os.Args[0], "poll", "-c", config, "-o", "json")
+	poll.Env = append(os.Environ(), runAsDewline+"=1") // no passwords: the daemon has them
+	poll.Stderr = os.Stderr
+	out, err = poll.Output()
+	if err != nil {
+		t.Errorf("poll beside the daemon: %v\n%s", err, out)
+	}
+	docs := decodeDocs(t, string(out))
+	if len(docs) != len(demo.Servers) {
+		t.Errorf("%d documents for %d servers", len(docs), len(demo.Servers))
+	}
+	for _, doc := range docs {
+		if doc.Error != nil || len(doc.Readings) == 0 || len(doc.Log)+len(doc.Logs) == 0 {
+			t.Errorf("%s: %d readings, %d logs, error %v", doc.Target, len(doc.Readings), len(doc.Logs), doc.Error)
+		}
+	}
+	for _, s := range demo.Servers {
+		if n := s.OpenSessions(); n != 1 {
+			t.Errorf("%s has %d sessions open beside the daemon's", s.Name, n-1)
+		}
+	}
 	d.stop()
+	for _, s := range demo.Servers {
+		if n := s.OpenSessions(); n != 0 {
+			t.Errorf("%s has %d sessions open after SIGTERM", s.Name, n)
+		}
+	}
 }
 
 // TestPollTheRoom: every simulated server polls well, in both formats, and what differs between two polls is not the IDs.

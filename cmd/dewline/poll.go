@@ -74,15 +74,15 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 	if err != nil {
 		return err
 	}
-	targets, err := p.pollTargets(f, names)
+	targets, dataDir, err := p.pollTargets(f, names)
 	if err != nil {
 		return err
 	}
 
 	// Targets are read side by side and printed in their order, each as soon as those before it are.
-	visits := make([]chan *health.Visit, len(targets))
-	for i := range visits {
-		visits[i] = make(chan *health.Visit, 1)
+	docs := make([]chan *pollDoc, len(targets))
+	for i := range docs {
+		docs[i] = make(chan *pollDoc, 1)
 	}
 	slots := make(chan struct{}, pollParallel)
 	var wg sync.WaitGroup
@@ -91,20 +91,23 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			visits[i] <- pollOne(ctx, &targets[i], limit, f.timeout)
+			docs[i] <- pollOne(ctx, &targets[i], dataDir, limit, f.timeout)
 		})
 	}
 	failed, worst := 0, health.SeverityUnknown
 	enc := json.NewEncoder(p.stdout)
 	enc.SetEscapeHTML(false)
-	for i, c := range visits {
-		v := <-c
-		doc := newPollDoc(v)
+	for i, c := range docs {
+		doc := <-c
 		if doc.Error != nil {
 			failed++
 		}
-		for _, fault := range v.Delta.Faults {
-			worst = max(worst, fault.Severity)
+		for _, fault := range doc.Faults {
+			var severity health.Severity
+			if err := severity.UnmarshalText([]byte(fault.Severity)); err != nil {
+				return err
+			}
+			worst = max(worst, severity)
 		}
 		if output == "json" {
 			err = enc.Encode(doc)
@@ -149,32 +152,33 @@ func parseFailOn(s string) (health.Severity, error) {
 	return 0, usageError("--fail-on %q: warning or critical", s)
 }
 
-// pollTargets is what poll shall read: one BMC from the flags, or targets of the configuration.
-func (p *program) pollTargets(f pollFlags, names []string) ([]config.Target, error) {
+// pollTargets is what poll shall read: one BMC from the flags, or targets of the configuration, whose data_dir it gives.
+func (p *program) pollTargets(f pollFlags, names []string) (targets []config.Target, dataDir string, err error) {
 	if f.address != "" {
 		if len(names) > 0 {
-			return nil, usageError("give --address or names of targets, not both")
+			return nil, "", usageError("give --address or names of targets, not both")
 		}
 		t, err := p.adHocTarget(f)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return []config.Target{*t}, nil
+		return []config.Target{*t}, "", nil
 	}
 	for flag, set := range map[string]bool{
 		"--username": f.username != "", "--password": f.password != "", "--insecure": f.insecure, "--driver": f.driver != "",
 		"--fingerprint": f.fingerprint != "", "--ca-file": f.caFile != "",
 	} {
 		if set {
-			return nil, usageError("%s goes with --address; for a configured target it stands in the configuration", flag)
+			return nil, "", usageError("%s goes with --address; for a configured target it stands in the configuration", flag)
 		}
 	}
 	cfg, err := loadConfig(f.config)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	p.warn(cfg)
-	return selectTargets(cfg, names)
+	targets, err = selectTargets(cfg, names)
+	return targets, cfg.DataDir, err
 }
 
 // selectTargets is the named targets, all of them for no name.
@@ -225,15 +229,28 @@ func (p *program) adHocTarget(f pollFlags) (*config.Target, error) {
 	return t, nil
 }
 
-// pollOne reads one target, all tiers, and logs out.
-func pollOne(ctx context.Context, t *config.Target, limit int, timeout time.Duration) *health.Visit {
+// pollOne reads one target, all tiers: over the session of the daemon that watches it, if one runs here, else over one of
+// its own, and logs out.
+func pollOne(ctx context.Context, t *config.Target, dataDir string, limit int, timeout time.Duration) *pollDoc {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	failed := func(err error) *pollDoc {
+		return newPollDoc(&health.Visit{
+			Target: t.ID, Driver: t.Driver, Started: time.Now(), Result: health.Failed, Reason: health.ReasonFor(err), Error: err.Error(),
+		})
+	}
+	if dataDir != "" {
+		doc, err := pollDaemon(ctx, dataDir, t.ID, limit)
+		if err != nil {
+			return failed(err)
+		}
+		if doc != nil {
+			return doc
+		}
+	}
 	src, err := openTarget(t, "", slog.New(slog.DiscardHandler))
 	if err != nil {
-		return &health.Visit{
-			Target: t.ID, Driver: t.Driver, Started: time.Now(), Result: health.Failed, Reason: health.ReasonFor(err), Error: err.Error(),
-		}
+		return failed(err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -242,7 +259,7 @@ func pollOne(ctx context.Context, t *config.Target, limit int, timeout time.Dura
 	}()
 	v := collector.Poll(ctx, src, t.Target, health.EveryTier, limit)
 	v.Driver = cmp.Or(v.Driver, t.Driver)
-	return v
+	return newPollDoc(v)
 }
 
 func completeTargets(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -102,14 +102,19 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 		Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
 	})
 	log.Info("dewline runs", "version", readBuildInfo().Version, "targets", len(jobs), "data_dir", cfg.DataDir, "influxdb", cfg.InfluxDB != nil)
-	err = supervise(ctx, c, jobs, db, sink)
+	err = supervise(ctx, c, jobs, db, sink, func(ctx context.Context) error {
+		if err := serveControl(ctx, controlSocket(cfg.DataDir), c, log); err != nil {
+			log.Error("no control socket: `dewline poll` will open sessions of its own", "err", err)
+		}
+		return nil
+	})
 	log.Info("dewline stopped")
 	return err
 }
 
-// supervise runs the collector, the store's own work and the sink. When ctx ends the collector stops first: sessions
+// supervise runs the collector, the store's own work, the sink and the control socket. When ctx ends the collector stops first: sessions
 // are deleted and the last visits recorded; then the sink has deliverGrace for what it has not delivered.
-func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job, db *sqlite.DB, sink *influx.Sink) error {
+func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job, db *sqlite.DB, sink *influx.Sink, control func(context.Context) error) error {
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	g, gctx := errgroup.WithContext(ctx)
@@ -125,6 +130,9 @@ func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job
 		}
 		return nil
 	})
+	if control != nil {
+		g.Go(func() error { return control(gctx) })
+	}
 	g.Go(func() error {
 		if err := db.Run(work); err != nil {
 			return fmt.Errorf("maintain the store: %w", err)

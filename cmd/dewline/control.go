@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"dewline/collector"
+	"dewline/health"
+)
+
+// The daemon listens on data_dir/control.sock, which only its owner can open. HTTP over it carries what other dewline
+// commands ask of it: POST /poll.
+
+// controlSocket is the path of the daemon's socket.
+func controlSocket(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
+
+// maxControlBody bounds what is read from the socket, either way: the largest machine seen polls to 3 MB.
+const maxControlBody = 64 << 20
+
+type pollRequest struct {
+	Target   health.TargetID `json:"target"`
+	LogLimit int             `json:"log_limit"`
+}
+
+// serveControl answers on the socket until ctx ends. The store's lock has shown that no other daemon runs here, so a
+// socket that is there was left behind.
+func serveControl(ctx context.Context, path string, c *collector.Collector, log *slog.Logger) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the old control socket: %w", err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if errors.Is(err, syscall.EINVAL) { // a socket's path holds 107 bytes on Linux
+		log.Warn("data_dir is too long a path for a control socket: `dewline poll` will open sessions of its own", "path", path)
+		<-ctx.Done()
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("listen on the control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil { // the folder is 0700 already
+		return errors.Join(fmt.Errorf("protect the control socket: %w", err), l.Close())
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /poll", func(w http.ResponseWriter, r *http.Request) { answerPoll(w, r, c) })
+	srv := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if err := srv.Shutdown(grace); err != nil {
+			_ = srv.Close()
+		}
+	}()
+	err = srv.Serve(l)
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket: %w", err)
+	}
+	<-stopped
+	return nil
+}
+
+func answerPoll(w http.ResponseWriter, r *http.Request, c *collector.Collector) {
+	var req pollRequest
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&req); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	v, err := c.Ask(r.Context(), req.Target, health.EveryTier, req.LogLimit)
+	switch {
+	case errors.Is(err, collector.ErrNoTarget):
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(newPollDoc(v)) // who asked has gone: nothing to tell anyone
+}
+
+// pollDaemon asks the running daemon for a reading. It returns nil and no error if there is no daemon, or one that does
+// not read this target: then the BMC is read directly.
+func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimit int) (*pollDoc, error) {
+	path := controlSocket(dataDir)
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		},
+	}}
+	body, err := json.Marshal(pollRequest{id, logLimit})
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dewline/poll", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return nil, nil // no daemon, or not ours to ask
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return nil, nil
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxControlBody))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the daemon answers %s: %s", resp.Status, bytes.TrimSpace(answer))
+	}
+	var doc pollDoc
+	if err := json.Unmarshal(answer, &doc); err != nil {
+		return nil, fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	return &doc, nil
+}

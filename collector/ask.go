@@ -1,0 +1,88 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dewline/health"
+)
+
+// ErrNoTarget is that the collector reads no target of that name.
+var ErrNoTarget = errors.New("no such target")
+
+// ask is a wish to read a target now, outside its schedule.
+type ask struct {
+	tiers    health.Tiers
+	logLimit int
+	answer   chan *health.Visit
+}
+
+// Ask reads a target now over the session that its visits use, between two of them, as Poll would: with an empty Known, so
+// that faults come from this reading alone, and nothing of it is recorded or moves a cursor. A target that denied us is
+// not tried before its time; the visit then says so. It returns ErrNoTarget, or the error of ctx.
+func (c *Collector) Ask(ctx context.Context, id health.TargetID, tiers health.Tiers, logLimit int) (*health.Visit, error) {
+	c.asksMu.Lock()
+	asks, ok := c.asks[id]
+	c.asksMu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", ErrNoTarget, id)
+	}
+	a := ask{tiers, logLimit, make(chan *health.Visit, 1)}
+	select {
+	case asks <- a:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case v := <-a.answer:
+		return v, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// listen makes a target known to Ask until the returned function is called.
+func (c *Collector) listen(id health.TargetID) (asks chan ask, stop func()) {
+	asks = make(chan ask)
+	c.asksMu.Lock()
+	defer c.asksMu.Unlock()
+	if c.asks == nil {
+		c.asks = map[health.TargetID]chan ask{}
+	}
+	c.asks[id] = asks
+	return asks, func() {
+		c.asksMu.Lock()
+		defer c.asksMu.Unlock()
+		delete(c.asks, id)
+	}
+}
+
+// answer reads the target for an ask, in the target's own goroutine.
+func (w *watcher) answer(a ask) {
+	now := time.Now().Round(0).UTC()
+	due := map[health.Tier]time.Time{}
+	for _, t := range a.tiers.List() {
+		due[t] = now
+	}
+	known := health.NewKnown(w.job.Target.ID).For(w.job.Target)
+	known.Driver, known.Memory = w.known.Driver, w.known.Memory // learned already: asking again would only cost the BMC
+	b := builder{target: w.job.Target, known: known, due: due, at: now, deadline: w.c.deadlineOf(a.tiers), logLimit: a.logLimit, log: w.log}
+	switch {
+	case w.isStuck():
+		b.opened = &health.Error{Reason: health.ReasonBusy, Op: "read", Err: errors.New("the visit before has not returned")}
+	case w.known.Access.State == health.AccessDenied && resting(w.known.Access, now):
+		b.opened = &health.Error{Reason: health.ReasonDenied, Op: "read", Err: fmt.Errorf("not tried, since accounts lock: denied since %s, next try %s: %s",
+			w.known.Access.Since.UTC().Format(time.RFC3339), w.known.Access.NextTry.UTC().Format(time.RFC3339), w.known.Access.Error)}
+	case w.src == nil:
+		b.opened = w.openSource()
+	}
+	v, out := b.build(w.ctx, w.src)
+	if out.stuck != nil {
+		w.stuck = out.stuck
+	} else if out.broken {
+		w.close()
+	}
+	a.answer <- v
+}
