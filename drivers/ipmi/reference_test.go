@@ -412,7 +412,7 @@ func TestTheContextEndsAWait(t *testing.T) {
 
 func TestIdleSessions(t *testing.T) {
 	p := newProxy(t, reference(t, 17), "127.0.0.1:0")
-	c := openAt(t, p.address())
+	c := openAt(t, p.address(), func(o *Options) { o.Timeout = 500 * time.Millisecond })
 	s := mustRead(t, c, health.Request{Tiers: readings})
 	read := func(idle time.Duration) *health.Snapshot {
 		t.Helper()

@@ -189,7 +189,7 @@ func (m *simMachine) ipmitool(t testing.TB, args ...string) string {
 
 func (m *simMachine) open(t testing.TB, change ...func(*Options)) *Client {
 	t.Helper()
-	o := Options{Address: fmt.Sprintf("ipmi://127.0.0.1:%d", m.port), Username: "monitor", Password: secret.New("monpass1"), Timeout: 300 * time.Millisecond}
+	o := Options{Address: fmt.Sprintf("ipmi://127.0.0.1:%d", m.port), Username: "monitor", Password: secret.New("monpass1"), Timeout: 2 * time.Second}
 	for _, f := range change {
 		f(&o)
 	}
