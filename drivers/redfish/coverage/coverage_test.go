@@ -55,6 +55,7 @@ func compareCapture(t *testing.T, file string, o bmcsim.RedfishOptions) {
 
 	client := open(t, srv)
 	snap := read(t, client, full)
+	again := twice(srv)
 	comps := reportedOf(snap)
 	for _, class := range walked {
 		t.Run(string(class), func(t *testing.T) {
@@ -75,7 +76,10 @@ func compareCapture(t *testing.T, file string, o bmcsim.RedfishOptions) {
 		sameIDs(t, "a new client", snap, read(t, open(t, srv), full))
 		sameIDs(t, "a new client with the memory of the first", snap, read(t, open(t, srv), health.Request{Tiers: health.EveryTier, LogLimit: -1, Memory: snap.Memory}))
 	})
-	table(t, w, snap, comps, perTier(t, client, snap))
+	t.Run("tiers", func(t *testing.T) { compareTiers(t, client, open(t, srv), snap) })
+	t.Run("urgency", func(t *testing.T) { checkTiers(t, comps) })
+	t.Run("scope", func(t *testing.T) { compareScope(t, srv, snap, o.BasicOnly) })
+	table(t, w, snap, comps, perTier(t, client, snap), again)
 }
 
 func open(t *testing.T, srv *bmcsim.RedfishServer) *redfish.Client {
@@ -254,6 +258,18 @@ func sameIDs(t *testing.T, what string, a, b *health.Snapshot) {
 	}
 }
 
+// twice lists what was asked for more than once.
+func twice(srv *bmcsim.RedfishServer) []string {
+	var l []string
+	for q, n := range srv.Stats().ByQuery {
+		if n > 1 {
+			l = append(l, fmt.Sprintf("%s (%d times)", q, n))
+		}
+	}
+	slices.Sort(l)
+	return l
+}
+
 // perTier is what a warm visit of each tier alone costs.
 func perTier(t *testing.T, c *redfish.Client, snap *health.Snapshot) string {
 	t.Helper()
@@ -266,7 +282,7 @@ func perTier(t *testing.T, c *redfish.Client, snap *health.Snapshot) string {
 }
 
 // table prints walker against driver.
-func table(t *testing.T, w *truth, snap *health.Snapshot, comps []*reported, tiers string) {
+func table(t *testing.T, w *truth, snap *health.Snapshot, comps []*reported, tiers string, again []string) {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%-16s %7s %7s %7s %7s\n", "class", "walker", "absent", "driver", "absent")
@@ -302,5 +318,8 @@ func table(t *testing.T, w *truth, snap *health.Snapshot, comps []*reported, tie
 	}
 	cost, _ := json.Marshal(snap.Cost)
 	fmt.Fprintf(&b, "first full visit %s; warm visits, requests: %s; %d gaps; memory %d bytes", cost, tiers, len(snap.Gaps), len(snap.Memory))
+	if len(again) > 0 {
+		fmt.Fprintf(&b, "\nread more than once in the first visit: %d, as %s", len(again), strings.Join(again[:min(len(again), 3)], ", "))
+	}
 	t.Log(b.String())
 }
