@@ -1,0 +1,233 @@
+package coverage_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"dewline/health"
+	"dewline/internal/bmcsim"
+)
+
+// TestDriverSeesThatAPartIsGone takes one part at a time out of a recording: that part is gone, every other one is what it
+// was, whether the driver remembers the machine or meets it anew.
+func TestDriverSeesThatAPartIsGone(t *testing.T) {
+	removed := 0
+	for name, file := range sorted(captures(t)) {
+		t.Run(name, func(t *testing.T) {
+			tr, raw, err := loadTree(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := walk(tr)
+			snap := readTree(t, raw, full)
+			comps := reportedOf(snap)
+			for _, class := range walked {
+				of := match(w.of(class), comps)
+				for _, p := range chosen(w.of(class)) {
+					if of[p] == nil {
+						continue // told of by the other test
+					}
+					t.Run(fmt.Sprintf("%s %s", class, p.ids[0]), func(t *testing.T) { removed += takeOut(t, raw, w, p, of[p], snap) })
+				}
+			}
+		})
+	}
+	t.Logf("%d parts taken out", removed)
+	if removed == 0 && !t.Failed() && !t.Skipped() {
+		t.Error("not one part could be taken out")
+	}
+}
+
+// chosen are the first part of a list, and one of those that share their name with another: IDs made by counting move when
+// one of them goes.
+func chosen(parts []*part) []*part {
+	there := matching(parts, func(p *part) bool { return !p.absent() && p.optional == "" })
+	if len(there) == 0 {
+		return nil
+	}
+	l := there[:1]
+	k := slices.IndexFunc(there[1:], func(p *part) bool {
+		return len(matching(there, func(o *part) bool { return shareName(p, o) })) > 1
+	})
+	if k >= 0 {
+		l = append(slices.Clone(l), there[k+1])
+	}
+	return l
+}
+
+// takeOut returns 1 if the part could be taken out: 0 if another document still tells of it.
+func takeOut(t *testing.T, raw map[string][]byte, w *truth, p *part, was *reported, before *health.Snapshot) int {
+	without := remove(t, raw, p.urls)
+	now := walk(parseTree(without))
+	if len(now.of(p.class)) != len(w.of(p.class))-1 {
+		return 0
+	}
+	gone := readTree(t, without, health.Request{Tiers: health.EveryTier, LogLimit: -1, Memory: slices.Clone(before.Memory)})
+	known := health.NewKnown(before.Target)
+	learn(known, before)
+	v := visitOf(health.EveryTier, gone)
+	if !known.Gone(was.Component, v) {
+		t.Errorf("%s was taken out of %s and is not gone: place %s, gaps %v", was.ID, strings.Join(p.urls, " and "), was.Place, gone.Gaps)
+	}
+	steady(t, fmt.Sprintf("%s was taken out", was.ID), known, v, was.ID)
+	for _, wrong := range disagreements(now, p.class, reportedOf(gone)) {
+		t.Error(wrong)
+	}
+
+	// A BMC that nothing is remembered of has one part less; then the part is put in.
+	anew := readTree(t, without, full)
+	for _, wrong := range disagreements(now, p.class, reportedOf(anew)) {
+		t.Errorf("met anew: %s", wrong)
+	}
+	known = health.NewKnown(before.Target)
+	learn(known, anew)
+	put := readTree(t, raw, health.Request{Tiers: health.EveryTier, LogLimit: -1, Memory: slices.Clone(anew.Memory)})
+	in := 0
+	for _, c := range put.Components {
+		if _, ok := known.Components[c.ID]; !ok && c.Class == p.class {
+			in++
+		}
+	}
+	if in != 1 {
+		t.Errorf("%s was put in, and %d parts of its class are new", p, in)
+	}
+	for _, wrong := range disagreements(w, p.class, reportedOf(put)) {
+		t.Errorf("put in: %s", wrong)
+	}
+	for _, c := range put.Components {
+		if k, ok := known.Components[c.ID]; ok && c.Class == p.class && (k.Serial != c.Serial || k.Name != c.Name) {
+			t.Errorf("%s was put in, and %s is no longer %q serial %q, but %q serial %q", p, c.ID, k.Name, k.Serial, c.Name, c.Serial)
+		}
+	}
+	return 1
+}
+
+// steady: of the walked classes nothing but one component comes or goes. (The sensors of a supply that left may now be told
+// of on their own.)
+func steady(t *testing.T, what string, known *health.Known, v *health.Visit, but health.ComponentID) {
+	t.Helper()
+	for id, c := range known.Components {
+		if id != but && slices.Contains(walked, c.Class) && known.Gone(c.Component, v) {
+			t.Errorf("%s, and %s seems gone too", what, id)
+		}
+	}
+	for _, c := range v.Snapshot.Components {
+		if _, ok := known.Components[c.ID]; !ok && slices.Contains(walked, c.Class) {
+			t.Errorf("%s, and %s is new", what, c.ID)
+		}
+	}
+}
+
+func readTree(t *testing.T, raw map[string][]byte, req health.Request) *health.Snapshot {
+	t.Helper()
+	srv, err := bmcsim.ServeTree(raw, bmcsim.RedfishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = srv.Close() }()
+	c := open(t, srv)
+	s := read(t, c, req)
+	_ = c.Close(t.Context())
+	return s
+}
+
+// remove is a recording without the given documents, their children, the elements of lists that link to them, and the
+// given elements of documents (a fragment names one).
+func remove(t *testing.T, raw map[string][]byte, urls []string) map[string][]byte {
+	t.Helper()
+	whole, pieces := map[string]bool{}, map[string]map[string][]int{}
+	for _, u := range urls {
+		at, piece, isPiece := strings.Cut(u, "#/")
+		if !isPiece {
+			whole[u] = true
+			continue
+		}
+		array, index, _ := strings.Cut(piece, "/")
+		i, err := strconv.Atoi(index)
+		if err != nil {
+			t.Fatalf("%s: %v", u, err)
+		}
+		if pieces[at] == nil {
+			pieces[at] = map[string][]int{}
+		}
+		pieces[at][array] = append(pieces[at][array], i)
+	}
+	gone := func(u string) bool {
+		for w := range whole {
+			if u == w || strings.HasPrefix(u, w+"/") {
+				return true
+			}
+		}
+		return false
+	}
+	out := map[string][]byte{}
+	for u, b := range raw {
+		var d doc
+		if gone(cleanURL(u)) {
+			continue
+		}
+		out[u] = b
+		if json.Unmarshal(b, &d) != nil {
+			continue
+		}
+		changed := false
+		for array, indexes := range pieces[cleanURL(u)] {
+			// rows are counted without bare links; so are the fragments made of them.
+			row := -1
+			d[array] = slices.DeleteFunc(list(d[array]), func(x any) bool {
+				if o, ok := x.(doc); !ok || len(o) == 1 && str(o, "@odata.id") != "" {
+					return false
+				}
+				row++
+				return slices.Contains(indexes, row)
+			})
+			changed = true
+		}
+		if unlink(d, whole) {
+			changed = true
+		}
+		if !changed {
+			continue
+		}
+		text, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[u] = text
+	}
+	return out
+}
+
+// unlink takes the elements of lists that link to one of the URLs out of them, and corrects the counts beside the lists.
+func unlink(v any, whole map[string]bool) bool {
+	changed := false
+	switch v := v.(type) {
+	case doc:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			if l := list(v[k]); l != nil {
+				kept := slices.DeleteFunc(slices.Clone(l), func(x any) bool {
+					o, _ := x.(doc)
+					id := str(o, "@odata.id")
+					return !strings.Contains(id, "#") && whole[cleanURL(id)]
+				})
+				if len(kept) != len(l) {
+					v[k], changed = kept, true
+					if _, counted := v[k+"@odata.count"]; counted {
+						v[k+"@odata.count"] = len(kept)
+					}
+				}
+			}
+			changed = unlink(v[k], whole) || changed
+		}
+	case []any:
+		for _, x := range v {
+			changed = unlink(x, whole) || changed
+		}
+	}
+	return changed
+}
