@@ -21,8 +21,10 @@ type autoSource struct {
 	firmware string
 }
 
-func newAuto(chosen string, log *slog.Logger, open func(string) (collector.Source, error)) (*autoSource, error) {
-	a := &autoSource{open: open, log: log}
+// newAuto makes the source of a target with driver auto. Chosen and firmware are what the store knows: the driver that
+// answered before, and the firmware of the BMC then; "" for nothing yet.
+func newAuto(chosen, firmware string, log *slog.Logger, open func(string) (collector.Source, error)) (*autoSource, error) {
+	a := &autoSource{open: open, log: log, firmware: firmware}
 	if chosen == "" || chosen == health.DriverAuto {
 		return a, nil
 	}

@@ -142,7 +142,7 @@ func cmpName(d connectDoc) string {
 func connectTarget(ctx context.Context, t *config.Target) connectDoc {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	src, err := openTarget(t, "", slog.New(slog.DiscardHandler))
+	src, err := openTarget(t, "", "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return connectDoc{Target: t.ID, Reason: health.ReasonFor(err), Message: err.Error()}
 	}

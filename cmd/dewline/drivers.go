@@ -64,10 +64,10 @@ func hostPort(s string) string {
 	return s
 }
 
-// openTarget opens the driver of a target. chosen is what driver auto settled on before, "" for nothing yet.
-func openTarget(t *config.Target, chosen string, log *slog.Logger) (collector.Source, error) {
+// openTarget opens the driver of a target. Chosen and firmware are what driver auto needs to know: see newAuto.
+func openTarget(t *config.Target, chosen, firmware string, log *slog.Logger) (collector.Source, error) {
 	if t.Driver != health.DriverAuto {
 		return drivers[t.Driver](t, log)
 	}
-	return newAuto(chosen, log, func(driver string) (collector.Source, error) { return drivers[driver](t, log) })
+	return newAuto(chosen, firmware, log, func(driver string) (collector.Source, error) { return drivers[driver](t, log) })
 }

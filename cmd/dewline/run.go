@@ -82,6 +82,14 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 		targets[t.ID] = t
 		jobs = append(jobs, collector.Job{Target: t.Target, Schedule: t.Schedule})
 	}
+	firmware := map[health.TargetID]string{} // as of the start: an update since then is noticed by comparison
+	statuses, err := db.Statuses(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range statuses {
+		firmware[s.Target] = s.Identity.BMCFirmware
+	}
 	var sink *influx.Sink
 	if cfg.InfluxDB != nil {
 		sink, err = openInflux(cfg.InfluxDB, db, func(id health.TargetID) (health.Target, bool) {
@@ -97,7 +105,7 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	}
 	c := collector.New(collector.Options{
 		Open: func(t health.Target, chosen string) (collector.Source, error) {
-			return openTarget(targets[t.ID], chosen, log.With("target", t.ID))
+			return openTarget(targets[t.ID], chosen, firmware[t.ID], log.With("target", t.ID))
 		},
 		Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
 	})
