@@ -1,6 +1,7 @@
 package coverage_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -28,9 +29,7 @@ func learn(k *health.Known, s *health.Snapshot) {
 	if s.Tiers.Has(health.TierReadings) {
 		k.HostPower = s.HostPower
 	}
-	for path, c := range s.NextCursors {
-		k.Cursors[path] = c
-	}
+	maps.Copy(k.Cursors, s.NextCursors)
 	if s.Memory != nil {
 		k.Memory = s.Memory
 	}
