@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,7 +23,7 @@ func (db *DB) CompactBefore(ctx context.Context, t time.Time) error {
 	}
 	db.compact.Lock()
 	defer db.compact.Unlock()
-	passed, err := db.passed(ctx)
+	passed, err := db.passed(ctx, t)
 	if err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
@@ -31,26 +32,41 @@ func (db *DB) CompactBefore(ctx context.Context, t time.Time) error {
 	if err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
+	var damaged []error
 	for _, h := range hours {
-		if err := db.compactHour(ctx, h, passed); err != nil {
-			return fmt.Errorf("compact hour %v: %w", time.Unix(0, h*hour).UTC(), err)
+		if err := db.compactHour(ctx, h, passed(h)); err != nil {
+			err = fmt.Errorf("compact hour %v: %w", time.Unix(0, h*hour).UTC(), err)
+			if !errors.Is(err, ErrCorrupt) {
+				return err
+			}
+			damaged = append(damaged, err)
 		}
 	}
-	return nil
+	return errors.Join(damaged...)
 }
 
-// passed is the Seq that every configured sink has delivered; without sinks, every visit.
-func (db *DB) passed(ctx context.Context) (int64, error) {
-	least, err := db.MaxSeq(ctx)
-	for _, s := range db.o.Sinks {
-		if err != nil {
-			return 0, err
-		}
-		var c int64
-		c, err = db.SinkCursor(ctx, s)
-		least = min(least, c)
+// passed gives, for an hour, the Seq that every configured sink has delivered; without sinks, every visit. A sink that is further
+// behind at t than its MaxLag holds nothing up.
+func (db *DB) passed(ctx context.Context, t time.Time) (func(h int64) int64, error) {
+	newest, err := db.MaxSeq(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return least, err
+	cursors := make([]int64, len(db.o.Sinks))
+	for i, s := range db.o.Sinks {
+		if cursors[i], err = db.SinkCursor(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return func(h int64) int64 {
+		least := newest
+		for i, s := range db.o.Sinks {
+			if !db.tooOld(h, db.o.Retention.MaxLag[s], t) {
+				least = min(least, cursors[i])
+			}
+		}
+		return least
+	}, nil
 }
 
 // compacted is the new blocks of one target and hour.
@@ -58,6 +74,7 @@ type compacted struct {
 	target, hour int64
 	seqs         []int64 // the visits that were merged in
 	blocks       []block
+	rollup       []byte
 }
 
 type block struct {
@@ -67,7 +84,9 @@ type block struct {
 	data        []byte
 }
 
+// compactHour leaves a target's hour that cannot be read as it is, and goes on with the next; the error then wraps ErrCorrupt.
 func (db *DB) compactHour(ctx context.Context, h, passed int64) error {
+	var damaged []error
 	var targets []int64
 	if err := each(ctx, db.read, func(rows *sql.Rows) error {
 		var n int64
@@ -86,43 +105,47 @@ func (db *DB) compactHour(ctx context.Context, h, passed int64) error {
 		var done []*compacted
 		for _, t := range chunk {
 			c, err := db.encodeHour(ctx, t, h)
-			if err != nil {
+			switch {
+			case errors.Is(err, ErrCorrupt):
+				damaged = append(damaged, err)
+			case err != nil:
 				return err
+			default:
+				done = append(done, c)
 			}
-			done = append(done, c)
 		}
 		if err := db.submit(ctx, &op{do: func(ctx context.Context, w *writer) error { return w.replace(ctx, done) }}); err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(damaged...)
 }
 
 func (db *DB) encodeHour(ctx context.Context, target, h int64) (*compacted, error) {
 	c := &compacted{target: target, hour: h}
 	var frames []*frame
+	var before *rolled // of the visits that are gone
+	inBlocks := 0
 	err := db.snapshotTx(ctx, func(tx *sql.Tx) error {
 		var err error
+		if before, err = goneRollup(ctx, tx, target, h); err != nil {
+			return err
+		}
 		if frames, err = blockFrames(ctx, tx, target, h); err != nil {
 			return err
 		}
-		return each(ctx, tx, func(rows *sql.Rows) error {
-			var data []byte
-			var seq int64
-			if err := rows.Scan(&seq, &data); err != nil {
-				return err
-			}
-			f, err := decodeFrames(data)
-			if err != nil {
-				return fmt.Errorf("visit %d: %w", seq, err)
-			}
-			frames = append(frames, f[0])
-			c.seqs = append(c.seqs, seq)
-			return nil
-		}, "SELECT seq, data FROM fresh WHERE hour = ? AND target = ?", h, target)
+		inBlocks = len(frames)
+		fresh, seqs, err := freshFrames(ctx, tx, target, h)
+		frames, c.seqs = append(frames, fresh...), seqs
+		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if before != nil { // what stands in blocks is in it
+		c.rollup = encodeRollup(before.plus(rollUp(frames[inBlocks:], h)))
+	} else {
+		c.rollup = encodeRollup(rollUp(frames, h))
 	}
 	slices.SortFunc(frames, func(a, b *frame) int { return cmp.Compare(a.seq, b.seq) })
 	for _, some := range split(frames) {
@@ -160,6 +183,9 @@ func (w *writer) replace(ctx context.Context, done []*compacted) error {
 				VALUES (?, ?, ?, ?, ?, ?, ?)`, c.target, c.hour, b.first, b.last, b.visits, b.samples, b.data); err != nil {
 				return err
 			}
+		}
+		if err := w.rollup(ctx, c.target, c.hour, c.rollup); err != nil {
+			return err
 		}
 		for _, seq := range c.seqs {
 			if err := w.exec(ctx, "DELETE FROM fresh WHERE seq = ?", seq); err != nil {

@@ -26,6 +26,8 @@ type Options struct {
 	// Sinks are the names of the configured followers: an hour is compacted only after each of them has passed it.
 	// Cursors of others are kept, and obeyed by nobody.
 	Sinks []string
+	// Retention is what Run drops when; the zero value drops nothing.
+	Retention Retention
 }
 
 // DB is an open store. Its methods may be called from many goroutines at once.
@@ -43,6 +45,7 @@ type DB struct {
 	closed   bool
 	finished chan struct{} // the writer has ended
 	compact  sync.Mutex    // one compaction at a time
+	overCap  bool          // Run's: retention cannot bring the store below its size
 
 	wake    sync.Mutex
 	changed chan struct{}
@@ -107,7 +110,7 @@ func open(ctx context.Context, dir string, o Options, ms migrations) (_ *DB, err
 			return nil, err
 		}
 	}
-	db.write, err = sql.Open("sqlite", dsn(db.path, "rwc", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
+	db.write, err = sql.Open("sqlite", dsn(db.path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
 	if err != nil {
 		return nil, err
 	}

@@ -120,6 +120,9 @@ func (db *DB) snapshotTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 // scope, identity, list of logs, cursors and memory. Our own times are UTC. It is the same before and after compaction. A log entry or
 // event that an earlier visit brought already is given with that one only.
 //
+// Visits that retention dropped are not given: After goes on with the next one there is. How many of them a sink of Options.Sinks
+// had not taken is counted when they are dropped (Sinks).
+//
 // Visits of one answer may share memory in their gaps, skipped ticks and labels: take them as read-only.
 func (db *DB) After(ctx context.Context, seq int64, limit int) ([]*health.Visit, error) {
 	var out []*health.Visit
@@ -193,7 +196,7 @@ func (db *DB) after(ctx context.Context, tx *sql.Tx, seq int64, limit int) ([]*h
 	if err := eachEvent(ctx, tx, func(seq int64, e *health.Event) error {
 		v := bySeq[seq]
 		if v == nil {
-			return corrupt("event of visit %d, which is not there", seq)
+			return nil // events stay when their visit is dropped
 		}
 		v.Events = append(v.Events, *e)
 		return nil
@@ -202,7 +205,10 @@ func (db *DB) after(ctx context.Context, tx *sql.Tx, seq int64, limit int) ([]*h
 	}
 	return out, eachLogEntry(ctx, tx, func(seq int64, _ health.TargetID, e *health.LogEntry) error {
 		v := bySeq[seq]
-		if v == nil || v.Snapshot == nil {
+		if v == nil {
+			return nil
+		}
+		if v.Snapshot == nil {
 			return corrupt("log entry of visit %d, which is not there", seq)
 		}
 		v.Snapshot.Log = append(v.Snapshot.Log, *e)

@@ -14,8 +14,8 @@ const (
 	compactGrace = 5 * time.Minute
 )
 
-// Run keeps the store: it marks the time in which the daemon runs, compacts closed hours, and moves the WAL into the database, until
-// ctx ends, and then returns nil. What goes wrong is logged and tried again; only a start that cannot be marked is an error. One
+// Run keeps the store: it marks the time in which the daemon runs, compacts closed hours, drops what Retention says, and moves the WAL
+// into the database, until ctx ends, and then returns nil. What goes wrong is logged, once until it changes, and tried again; only a start that cannot be marked is an error. One
 // Run per open store.
 func (db *DB) Run(ctx context.Context) error {
 	var run int64
@@ -40,6 +40,11 @@ func (db *DB) Run(ctx context.Context) error {
 			return w.exec(ctx, "UPDATE runs SET alive_ns = max(alive_ns, ?2)"+column+" WHERE id = ?1", run, now)
 		}})
 	}
+	clock, err := db.loadClock(ctx)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("read the clock of retention: %w", err)
+	}
+	said := map[string]string{}
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()
 	for {
@@ -58,9 +63,27 @@ func (db *DB) Run(ctx context.Context) error {
 		}{
 			{"mark run as alive", func() error { return alive(ctx, "") }},
 			{"compact", func() error { return db.CompactBefore(ctx, time.Now().Add(-compactGrace)) }},
+			{"make rollups", func() error { return db.makeMissing(ctx) }},
+			{"merge rollups", func() error { return db.mergeDays(ctx, time.Now().Add(-compactGrace)) }},
+			{"drop what is old", func() error {
+				now := clock.now(time.Now())
+				if err := db.saveClock(ctx, now); err != nil {
+					return err
+				}
+				if _, missing, err := metaInt(ctx, db.read, metaMissing); err != nil || missing {
+					return err // nothing is dropped before its rollup is made
+				}
+				return db.retain(ctx, now)
+			}},
 			{"checkpoint", func() error { return db.checkpoint(ctx) }},
 		} {
-			if err := step.do(); err != nil && ctx.Err() == nil {
+			err := step.do()
+			switch text := fmt.Sprint(err); {
+			case ctx.Err() != nil:
+			case err == nil:
+				delete(said, step.name)
+			case said[step.name] != text:
+				said[step.name] = text
 				db.o.Log.Error("keep store: "+step.name, "error", err)
 			}
 		}

@@ -4,13 +4,14 @@ import "context"
 
 // Sink is a follower of the log, and the Seq up to which it has delivered.
 type Sink struct {
-	Name   string
-	Cursor int64
+	Name    string
+	Cursor  int64
+	GivenUp int64 // visits that retention dropped before the sink took them; those it was just taking count too
 }
 
 // Sinks lists the followers that have ever delivered anything, and the configured ones, by name.
 func (db *DB) Sinks(ctx context.Context) ([]Sink, error) {
-	rows, err := db.read.QueryContext(ctx, "SELECT name, cursor FROM sinks ORDER BY name")
+	rows, err := db.read.QueryContext(ctx, "SELECT name, cursor, given_up FROM sinks ORDER BY name")
 	if err != nil {
 		return nil, err
 	}
@@ -18,7 +19,7 @@ func (db *DB) Sinks(ctx context.Context) ([]Sink, error) {
 	var sinks []Sink
 	for rows.Next() {
 		var s Sink
-		if err := rows.Scan(&s.Name, &s.Cursor); err != nil {
+		if err := rows.Scan(&s.Name, &s.Cursor, &s.GivenUp); err != nil {
 			return nil, err
 		}
 		sinks = append(sinks, s)
