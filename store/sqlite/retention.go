@@ -40,6 +40,7 @@ const (
 	dropDays   = 64 // rollups of a target's day
 	// vacuumPages is how many pages one transaction gives back to the file system.
 	vacuumPages = 256
+	vacuumFrom  = 64 // fewer are left alone
 )
 
 // tooOld tells whether an hour ended more than age before now. An age of 0 is no age.
@@ -309,7 +310,7 @@ func (db *DB) shrink(ctx context.Context) error {
 			return err
 		}
 		limit := db.o.Retention.MaxBytes
-		if free < 2*vacuumPages || free < all/8 && (limit <= 0 || all*size <= limit) {
+		if free < vacuumFrom || free < all/8 && (limit <= 0 || all*size <= limit) {
 			return nil
 		}
 		var left int64
