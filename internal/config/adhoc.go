@@ -13,7 +13,7 @@ import (
 // rest is as a [[target]] of a configuration has it by default. It is judged by the same rules; the error is Faults whose
 // keys are the flags. A relative CA file belongs to the working directory.
 func AdHoc(given Target) (*Target, error) {
-	cfg, def, _ := defaults()
+	cfg, def, _, _ := defaults()
 	var faults Faults
 	refuse := func(flag, message, hint string) {
 		faults = append(faults, Fault{Key: flag, Message: message, Hint: hint})

@@ -20,6 +20,8 @@ type Config struct {
 	Schedule  Schedule
 	Collector Collector
 	Log       Log
+	Retention Retention
+	Backup    *Backup // nil: none is made
 	Targets   []Target
 	InfluxDB  *InfluxDB // nil: nothing is delivered
 
@@ -46,6 +48,20 @@ type Collector struct {
 type Log struct {
 	Level  slog.Level
 	Format string // text or json
+}
+
+// Retention is how long the store keeps what.
+type Retention struct {
+	Raw     time.Duration // visits with their readings; 0: for ever
+	Rollups time.Duration // five-minute rollups, hourly medians, the account of ticks; 0: for ever
+	MaxSize int64         // bytes; 0: no bound
+}
+
+// Backup is the scheduled copy of the store.
+type Backup struct {
+	Path     string // absolute, a folder
+	Schedule schedule.Spec
+	Keep     int // so many of the newest stay
 }
 
 // Target is one BMC and how to get at it.
@@ -80,6 +96,7 @@ type InfluxDB struct {
 	Bucket       string     // 1.8: "database/retention policy"
 	Token        secret.Ref // 1.8: user:password
 	Timeout      time.Duration
+	MaxLag       time.Duration // so long at least is kept what was not delivered; 0: until it is delivered
 	TLS          InfluxTLS
 }
 
@@ -91,12 +108,12 @@ type InfluxTLS struct {
 
 // Default is the configuration of an empty file.
 func Default() *Config {
-	c, _, _ := defaults()
+	c, _, _, _ := defaults()
 	return c
 }
 
-// defaults has every default there is: those of the file, of a target, of [influxdb].
-func defaults() (*Config, *Target, *InfluxDB) {
+// defaults has every default there is: those of the file, of a target, of [influxdb], of [backup].
+func defaults() (*Config, *Target, *InfluxDB, *Backup) {
 	spec := func(s string) schedule.Spec {
 		p, err := schedule.Parse(s, time.UTC)
 		if err != nil {
@@ -126,7 +143,8 @@ func defaults() (*Config, *Target, *InfluxDB) {
 				health.TierInventory: 10 * time.Minute,
 			},
 		},
-		Log: Log{Level: slog.LevelInfo, Format: "text"},
+		Log:       Log{Level: slog.LevelInfo, Format: "text"},
+		Retention: Retention{Raw: 100 * day, Rollups: 400 * day},
 	}
 	t := &Target{
 		Target: health.Target{Driver: health.DriverAuto},
@@ -135,7 +153,7 @@ func defaults() (*Config, *Target, *InfluxDB) {
 		Privilege:    "user",
 		CipherSuites: []int{17, 3},
 	}
-	return c, t, &InfluxDB{Timeout: 20 * time.Second}
+	return c, t, &InfluxDB{Timeout: 20 * time.Second, MaxLag: 7 * day}, &Backup{Schedule: spec("30 2 * * *"), Keep: 7}
 }
 
 // maxFile bounds a configuration: 10,000 targets take about 4 MB.

@@ -64,10 +64,10 @@ func TestTheCommentedExamplesParseToTheDefaults(t *testing.T) {
 	if len(got.Warnings) > 0 {
 		t.Errorf("the example warns: %v", got.Warnings)
 	}
-	if len(got.Targets) != 1 || got.InfluxDB == nil {
+	if len(got.Targets) != 1 || got.InfluxDB == nil || got.Backup == nil {
 		t.Fatalf("%d targets, influxdb %v", len(got.Targets), got.InfluxDB)
 	}
-	common, target, influx := defaults()
+	common, target, influx, backup := defaults()
 	target.ID, target.Address, target.Position = "db-1", "10.0.0.7", 1
 	target.Labels = map[string]string{"owner": "diskominfo"}
 	target.Expect = health.Expect{Fans: new(6), PSUs: new(2), Drives: new(8)}
@@ -78,6 +78,10 @@ func TestTheCommentedExamplesParseToTheDefaults(t *testing.T) {
 	}
 	if diff := cmp.Diff(*target, got.Targets[0], compare); diff != "" {
 		t.Errorf("the [[target]] of the example differs from the defaults (-default +file):\n%s", diff)
+	}
+	backup.Path = "/mnt/backup/dewline"
+	if diff := cmp.Diff(backup, got.Backup, compare); diff != "" {
+		t.Errorf("[backup] of the example differs from the defaults (-default +file):\n%s", diff)
 	}
 	influx.URL, influx.Bucket, influx.Token = "http://127.0.0.1:8086", "hardware/autogen", got.InfluxDB.Token
 	if got.InfluxDB.Token.String() != "env:INFLUX_TOKEN" {

@@ -24,6 +24,7 @@ func (c *checker) influxdb(db *InfluxDB, raw *rawInfluxDB) {
 	if d, ok := c.duration("influxdb.timeout", raw.Timeout, time.Second, 10*time.Minute); ok {
 		db.Timeout = d
 	}
+	c.age("influxdb.max_lag", raw.MaxLag, time.Hour, &db.MaxLag)
 	db.TLS = InfluxTLS{CAFile: c.caFile("influxdb.tls.ca_file", raw.TLS.CAFile), Insecure: raw.TLS.Insecure}
 	if raw.TLS.Insecure {
 		if raw.TLS.CAFile != "" {

@@ -115,7 +115,7 @@ func (c *checker) required(path, table string) bool {
 }
 
 func (c *checker) file(raw *rawFile) *Config {
-	cfg, target, influx := defaults()
+	cfg, target, influx, backup := defaults()
 	if c.has("data_dir") {
 		switch {
 		case raw.DataDir == "":
@@ -145,6 +145,11 @@ func (c *checker) file(raw *rawFile) *Config {
 	if c.has("log.format") {
 		c.oneOf("log.format", raw.Log.Format, "text", "json")
 		cfg.Log.Format = raw.Log.Format
+	}
+	c.retention(&cfg.Retention, &raw.Retention)
+	if c.has("backup") {
+		c.backup(backup, &raw.Backup, cfg)
+		cfg.Backup = backup
 	}
 	c.targets(cfg, target, raw)
 	if c.has("influxdb") {

@@ -8,6 +8,8 @@ type rawFile struct {
 	Schedule    rawSchedule     `toml:"schedule"`
 	Collector   rawCollector    `toml:"collector"`
 	Log         rawLog          `toml:"log"`
+	Retention   rawRetention    `toml:"retention"`
+	Backup      rawBackup       `toml:"backup"`
 	InfluxDB    rawInfluxDB     `toml:"influxdb"`
 	Credentials []rawCredential `toml:"credential"`
 	Targets     []rawTarget     `toml:"target"`
@@ -39,12 +41,25 @@ type rawLog struct {
 	Format string `toml:"format"`
 }
 
+type rawRetention struct {
+	Raw     string `toml:"raw"`
+	Rollups string `toml:"rollups"`
+	MaxSize string `toml:"max_size"`
+}
+
+type rawBackup struct {
+	Path     string `toml:"path"`
+	Schedule string `toml:"schedule"`
+	Keep     int    `toml:"keep"`
+}
+
 type rawInfluxDB struct {
 	URL          string       `toml:"url"`
 	Organization string       `toml:"organization"`
 	Bucket       string       `toml:"bucket"`
 	Token        string       `toml:"token"`
 	Timeout      string       `toml:"timeout"`
+	MaxLag       string       `toml:"max_lag"`
 	TLS          rawInfluxTLS `toml:"tls"`
 }
 
