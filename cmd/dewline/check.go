@@ -59,6 +59,9 @@ func (p *program) check(ctx context.Context, path string, connect bool, output f
 		return &exitError{exitUsage, err}
 	}
 	p.warn(cfg)
+	if cfg.Backup == nil {
+		fmt.Fprintf(p.stderr, "warning: %s: %s (%s)\n", printable(path), noBackup, noBackupHint)
+	}
 	if output == "table" {
 		fmt.Fprintf(p.stdout, "%s: %d targets, no fault\n", path, len(cfg.Targets))
 	}

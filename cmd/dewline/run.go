@@ -56,11 +56,14 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Message, "key", w.Key, "line", w.Line, "hint", w.Hint)
 	}
+	if cfg.Backup == nil {
+		log.Warn(noBackup, "hint", noBackupHint)
+	}
 	var sinks []string
 	if cfg.InfluxDB != nil {
 		sinks = append(sinks, influx.DefaultName)
 	}
-	db, err := sqlite.Open(ctx, cfg.DataDir, sqlite.Options{Log: log, Sinks: sinks})
+	db, err := sqlite.Open(ctx, cfg.DataDir, sqlite.Options{Log: log, Sinks: sinks, Retention: retentionOf(cfg)})
 	if err != nil {
 		return fmt.Errorf("data_dir %s: %w", cfg.DataDir, err)
 	}
@@ -110,7 +113,17 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 		Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
 	})
 	log.Info("dewline runs", "version", readBuildInfo().Version, "targets", len(jobs), "data_dir", cfg.DataDir, "influxdb", cfg.InfluxDB != nil)
+	if cfg.Backup == nil { // what status shows of earlier ones would seem to be in force
+		if err := db.SetBackupState(ctx, nil); err != nil {
+			return err
+		}
+	}
 	err = supervise(ctx, c, jobs, db, sink, func(ctx context.Context) error {
+		if cfg.Backup != nil {
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			wg.Go(func() { _ = newBackupKeeper(cfg.Backup, db, log).run(ctx) })
+		}
 		if err := serveControl(ctx, controlSocket(cfg.DataDir), c, log); err != nil {
 			log.Error("no control socket: `dewline poll` will open sessions of its own", "err", err)
 		}
@@ -118,6 +131,15 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	})
 	log.Info("dewline stopped")
 	return err
+}
+
+// retentionOf is what the store is to drop when.
+func retentionOf(cfg *config.Config) sqlite.Retention {
+	r := sqlite.Retention{Raw: cfg.Retention.Raw, Rollups: cfg.Retention.Rollups, MaxBytes: cfg.Retention.MaxSize}
+	if cfg.InfluxDB != nil {
+		r.MaxLag = map[string]time.Duration{influx.DefaultName: cfg.InfluxDB.MaxLag}
+	}
+	return r
 }
 
 // supervise runs the collector, the store's own work, the sink and the control socket. When ctx ends the collector stops first: sessions

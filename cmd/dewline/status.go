@@ -49,6 +49,22 @@ type collectorStatus struct {
 	LagSeconds  map[string]float64 `json:"lag_seconds"`
 	Quarantined int                `json:"quarantined"`
 	StoreBytes  int64              `json:"store_bytes"`
+	// GivenUp is how many visits retention dropped before the sink took them.
+	GivenUp      map[string]int64 `json:"given_up"`
+	RawSince     string           `json:"raw_since,omitempty"`
+	RollupsSince string           `json:"rollups_since,omitempty"`
+	CappedBefore string           `json:"size_capped_before,omitempty"`
+	Backup       *backupStatus    `json:"backup,omitempty"`
+}
+
+type backupStatus struct {
+	Folder string `json:"folder"`
+	Last   string `json:"last,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Bytes  int64  `json:"bytes,omitempty"`
+	Error  string `json:"error,omitempty"`
+	Since  string `json:"since,omitempty"`
+	Next   string `json:"next,omitempty"`
 }
 
 func (p *program) statusCommand() *cobra.Command {
@@ -140,7 +156,7 @@ func newStatusDoc(s sqlite.Status) statusDoc {
 
 // newCollectorStatus tells how far each sink is behind: the age of the oldest visit it has not taken, 0 for none.
 func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, error) {
-	c := &collectorStatus{LagSeconds: map[string]float64{}}
+	c := &collectorStatus{LagSeconds: map[string]float64{}, GivenUp: map[string]int64{}}
 	sinks, err := db.Sinks(ctx)
 	if err != nil {
 		return nil, err
@@ -150,7 +166,7 @@ func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, e
 		if err != nil {
 			return nil, err
 		}
-		c.LagSeconds[s.Name] = 0
+		c.LagSeconds[s.Name], c.GivenUp[s.Name] = 0, s.GivenUp
 		if len(next) > 0 {
 			c.LagSeconds[s.Name] = max(0, time.Since(next[0].At()).Seconds())
 		}
@@ -160,6 +176,18 @@ func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, e
 	}
 	if c.StoreBytes, err = db.Size(ctx); err != nil {
 		return nil, err
+	}
+	kept, err := db.Retention(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.RawSince, c.RollupsSince, c.CappedBefore = formatTime(kept.RawSince), formatTime(kept.RollupsSince), formatTime(kept.CappedBefore)
+	b, err := db.BackupState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		c.Backup = &backupStatus{b.Folder, formatTime(b.Last), b.Path, b.Bytes, b.Error, formatTime(b.Since), formatTime(b.Next)}
 	}
 	return c, nil
 }
@@ -190,7 +218,34 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 	if c.Quarantined > 0 {
 		fmt.Fprintf(p.stdout, ", %d points refused by %s and kept in quarantine", c.Quarantined, influx.DefaultName)
 	}
-	_, err := fmt.Fprintln(p.stdout)
+	fmt.Fprintln(p.stdout)
+	for name, n := range c.GivenUp {
+		if n > 0 {
+			fmt.Fprintf(p.stdout, "%d visits were dropped before %s took them\n", n, name)
+		}
+	}
+	if c.RawSince != "" {
+		fmt.Fprintf(p.stdout, "readings are kept since %s", c.RawSince)
+		if c.CappedBefore != "" {
+			fmt.Fprintf(p.stdout, " (earlier ones were dropped for max_size)")
+		}
+		fmt.Fprintln(p.stdout)
+	}
+	return p.printBackup(c.Backup)
+}
+
+func (p *program) printBackup(b *backupStatus) error {
+	var err error
+	switch {
+	case b == nil:
+		_, err = fmt.Fprintln(p.stdout, "no backups: none is configured, or the daemon has not run since")
+	case b.Error != "":
+		_, err = fmt.Fprintf(p.stdout, "BACKUPS FAIL since %s: %s (last: %s)\n", b.Since, printable(b.Error), cmp.Or(b.Last, "never"))
+	case b.Last == "":
+		_, err = fmt.Fprintf(p.stdout, "no backup made yet; they go to %s\n", printable(b.Folder))
+	default:
+		_, err = fmt.Fprintf(p.stdout, "last backup %s, %s, %s\n", b.Last, bytesText(b.Bytes), printable(b.Path))
+	}
 	return err
 }
 

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dewline/internal/config"
+	"dewline/store/sqlite"
+)
+
+const (
+	// noBackup is said at the start of a daemon, and by check.
+	noBackup     = "no [backup] is configured: the store may stand in the room that floods"
+	noBackupHint = "name a folder on another disk, better in another room"
+)
+
+func (p *program) backupCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "backup",
+		Short: "copy the store, also while the daemon runs",
+		Long: `Backup writes a copy of the store, whole and checked, or none. PATH is a new file, or a folder, into which a file named
+by the time is put; without --to it is the path of [backup]. To restore a copy, stop the daemon and put it into an empty
+data_dir as dewline.db (docs/OPERATIONS.md).`,
+		Example: "  dewline backup\n  dewline backup --to /mnt/nas/dewline\n  dewline backup --to before-upgrade.db",
+	}
+	configPath := configFlag(cmd)
+	dataDir := cmd.Flags().String("data-dir", "", "copy the store of this data_dir, without a configuration")
+	to := cmd.Flags().String("to", "", "new `path` of the copy, or a folder for it")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		dir, path := *dataDir, *to
+		if dir == "" {
+			cfg, err := loadConfig(*configPath)
+			if err != nil {
+				return err
+			}
+			dir = cfg.DataDir
+			if path == "" && cfg.Backup != nil {
+				path = cfg.Backup.Path
+			}
+		}
+		if path == "" {
+			return usageError("where to: give --to PATH, or configure [backup]")
+		}
+		db, err := openStore(cmd.Context(), dir)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		path, size, err := backupTo(cmd.Context(), db, path, time.Now())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.stdout, "%s: %s, checked\n", path, bytesText(size))
+		return err
+	}
+	return cmd
+}
+
+// backupTo copies the store to a new file, or into a folder under a name of the time.
+func backupTo(ctx context.Context, db *sqlite.DB, path string, now time.Time) (made string, size int64, err error) {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		path = filepath.Join(path, now.UTC().Format(backupName))
+	}
+	if err := db.Backup(ctx, path); err != nil {
+		return "", 0, err
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", 0, err
+	}
+	return path, st.Size(), nil
+}
+
+// backupName is how backups in a folder are named: in order of time.
+const backupName = "dewline-20060102T150405Z.db"
+
+var isBackup = regexp.MustCompile(`^dewline-\d{8}T\d{6}Z\.db$`)
+
+// backups lists the backups of a folder, oldest first.
+func backups(dir string) ([]string, error) {
+	es, err := os.ReadDir(dir) // in order of name
+	var names []string
+	for _, e := range es {
+		if isBackup.MatchString(e.Name()) && e.Type().IsRegular() {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	return names, err
+}
+
+// prune removes all but the newest keep of a folder, never the one just made.
+func prune(dir string, keep int, made string) error {
+	all, err := backups(dir)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(p string) bool { return p == made })
+	var errs []error
+	for _, path := range all[:max(0, len(all)-(keep-1))] {
+		errs = append(errs, os.Remove(path))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	backupRetry = 15 * time.Minute // after one that failed, unless the next is due before
+	backupLook  = time.Minute      // how often the clock is looked at: it may be set
+)
+
+// backupKeeper makes the scheduled backups of the daemon.
+type backupKeeper struct {
+	c     *config.Backup
+	db    *sqlite.DB
+	log   *slog.Logger
+	state sqlite.BackupState
+}
+
+func newBackupKeeper(c *config.Backup, db *sqlite.DB, log *slog.Logger) *backupKeeper {
+	return &backupKeeper{c: c, db: db, log: log, state: sqlite.BackupState{Folder: c.Path}}
+}
+
+// run makes backups until ctx ends. One that was due while the daemon did not run is made at its start.
+func (k *backupKeeper) run(ctx context.Context) error {
+	if old, err := k.db.BackupState(ctx); err == nil && old != nil && old.Folder == k.c.Path {
+		k.state = *old
+	}
+	if sameDisk(k.c.Path, k.db.Dir()) {
+		k.log.Warn("backups stand on the same file system as data_dir: what takes the one takes the other", "path", k.c.Path)
+	}
+	due := time.Now()
+	if !k.state.Last.IsZero() && k.state.Error == "" {
+		due = k.c.Schedule.Next(k.state.Last, "", 0)
+	}
+	for {
+		for {
+			now := time.Now()
+			if due.Sub(now) > 2*366*24*time.Hour { // the clock was far ahead when this was computed
+				due = k.c.Schedule.Next(now, "", 0)
+			}
+			if !due.After(now) {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(min(due.Sub(now), backupLook)):
+			}
+		}
+		due = k.make(ctx, time.Now())
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// make makes one, and says when the next is due.
+func (k *backupKeeper) make(ctx context.Context, now time.Time) (next time.Time) {
+	path, size, err := k.once(ctx, now)
+	if ctx.Err() != nil {
+		return now // stopping is not failing
+	}
+	before := k.state.Error
+	next = k.c.Schedule.Next(now, "", 0)
+	switch {
+	case err == nil:
+		k.state.Last, k.state.Path, k.state.Bytes, k.state.Error, k.state.Since = now, path, size, "", time.Time{}
+		if before != "" {
+			k.log.Info("backups are made again", "path", path)
+		} else {
+			k.log.Debug("backup made", "path", path, "bytes", size, "took", time.Since(now))
+		}
+	default:
+		if retry := now.Add(backupRetry); next.IsZero() || next.After(retry) {
+			next = retry
+		}
+		if k.state.Error = err.Error(); k.state.Since.IsZero() {
+			k.state.Since = now
+		}
+		if before == "" {
+			k.log.Error("no backup is made", "error", err, "next_try", next)
+		} else {
+			k.log.Debug("still no backup is made", "error", err)
+		}
+	}
+	k.state.Next = next
+	if err := k.db.SetBackupState(ctx, &k.state); err != nil && ctx.Err() == nil {
+		k.log.Debug("keep state of backups", "error", err)
+	}
+	return next
+}
+
+func (k *backupKeeper) once(ctx context.Context, now time.Time) (path string, size int64, err error) {
+	// The folder is not made: where a disk should be mounted and is not, it would be one on the wrong disk.
+	if st, err := os.Stat(k.c.Path); err != nil {
+		return "", 0, fmt.Errorf("folder of backups: %w", err)
+	} else if !st.IsDir() {
+		return "", 0, fmt.Errorf("folder of backups: %s is no folder", k.c.Path)
+	}
+	if err := sqlite.RemoveBackupParts(k.c.Path); err != nil {
+		return "", 0, err
+	}
+	path, size, err = backupTo(ctx, k.db, k.c.Path, now)
+	if err != nil {
+		return "", 0, err
+	}
+	if err := prune(k.c.Path, k.c.Keep, path); err != nil {
+		return "", 0, fmt.Errorf("remove old backups: %w", err)
+	}
+	return path, size, nil
+}
+
+// sameDisk tells whether two folders stand on one file system, as far as can be told.
+func sameDisk(a, b string) bool {
+	device := func(path string) (uint64, bool) {
+		st, err := os.Stat(path)
+		if err != nil {
+			return 0, false
+		}
+		s, ok := st.Sys().(*syscall.Stat_t)
+		if !ok {
+			return 0, false
+		}
+		return uint64(s.Dev), true // another type on other systems
+	}
+	x, okX := device(a)
+	y, okY := device(b)
+	return okX && okY && x == y
+}
