@@ -34,6 +34,11 @@ type writer struct {
 	touched map[string]*writerTarget // by the transaction under way
 
 	checkpoint bool // asked for: cannot be done inside a transaction
+
+	unmoved string    // the last error of a checkpoint
+	failing time.Time // since when commits fail; zero: they do not
+	failed  int       // visits that failed since
+	said    string    // the last error that was logged
 }
 
 // connect takes the connection and reads where the log ends.
@@ -123,7 +128,9 @@ func (w *writer) commit(batch []*op) {
 		_, err = w.transact(ctx, batch, true)
 	}
 	if err != nil {
-		w.db.o.Log.Error("commit visits", "visits", len(batch), "error", err)
+		if visits := countVisits(batch); visits > 0 {
+			w.troubled(err, visits)
+		} // of what is no visit, who asked for it is told
 		for _, o := range batch {
 			o.seq, o.err = 0, fmt.Errorf("commit: %w", err)
 		}
@@ -131,6 +138,7 @@ func (w *writer) commit(batch []*op) {
 	}
 	for _, o := range batch {
 		if o.visit != nil && o.err == nil {
+			w.recovered()
 			w.db.notify()
 			break
 		}
@@ -139,11 +147,42 @@ func (w *writer) commit(batch []*op) {
 		w.checkpoint = false
 		// With the busy time-out of every statement, a reader could hold up the visits that wait.
 		for _, q := range [...]string{"PRAGMA busy_timeout = 0", "PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA busy_timeout = 10000"} {
-			if _, err := w.conn.ExecContext(ctx, q); err != nil {
-				w.db.o.Log.Warn("checkpoint", "error", err)
+			_, err := w.conn.ExecContext(ctx, q)
+			if text := fmt.Sprint(err); err != nil && text != w.unmoved {
+				w.unmoved = text
+				w.db.o.Log.Warn("the WAL cannot be moved into the database now", "error", err)
 			}
 		}
 	}
+}
+
+func countVisits(batch []*op) (n int) {
+	for _, o := range batch {
+		if o.visit != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// troubled says once that nothing can be recorded, and again when there is another reason: a full disk stays full for hours.
+func (w *writer) troubled(err error, lost int) {
+	if w.failing.IsZero() {
+		w.failing = time.Now()
+	}
+	w.failed += lost
+	if text := err.Error(); text != w.said {
+		w.said = text
+		w.db.o.Log.Error("nothing can be recorded now; each visit tries anew", "store", w.db.path, "error", err)
+	}
+}
+
+func (w *writer) recovered() {
+	if w.failing.IsZero() {
+		return
+	}
+	w.db.o.Log.Info("recording again", "after", time.Since(w.failing).Round(time.Second), "failed", w.failed)
+	w.failing, w.failed, w.said = time.Time{}, 0, ""
 }
 
 // transact does the batch. Without savepoints the first error ends it; alone tells that it was an op's own error.
