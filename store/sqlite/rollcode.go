@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"dewline/health"
@@ -34,8 +35,12 @@ func encodeRollup(r *rolled) []byte {
 		}
 		return binary.AppendUvarint(b, hours)
 	})
-	for i := range r.series {
-		c.rolledSeries(&r.series[i])
+	for i := range r.series { // each with its lengths: most readers want one of them
+		var one columns
+		one.rolledSeries(&r.series[i])
+		c.head = appendBytes(c.head, one.head)
+		c.head = binary.AppendUvarint(c.head, uint64(len(one.data)))
+		c.data = append(c.data, one.data...)
 	}
 	c.ticks(r.ticks)
 	c.head = binary.AppendUvarint(c.head, uint64(len(r.skips)))
@@ -201,14 +206,20 @@ func decodeRolled(plain []byte, wanted func(id uint32) bool) (*rolled, error) {
 		if i > 0 && id <= ids[i-1] {
 			return nil, corrupt("series out of order")
 		}
-		s := rolledSeries{id: id}
-		c.rolledSeries(&s, sets[which[i]], hours[ofHours[i]])
+		one := &columnsReader{head: wire{b: c.head.bytes()}}
+		one.data = wire{b: c.data.take(c.head.count(len(c.data.b)))}
 		if err := c.failed(); err != nil {
 			return nil, err
 		}
-		if wanted == nil || wanted(id) {
-			r.series = append(r.series, s)
+		if wanted != nil && !wanted(id) {
+			continue
 		}
+		s := rolledSeries{id: id}
+		one.rolledSeries(&s, sets[which[i]], hours[ofHours[i]])
+		if err := errors.Join(one.head.end(), one.data.end()); err != nil {
+			return nil, err
+		}
+		r.series = append(r.series, s)
 	}
 	r.ticks = c.ticks()
 	for range c.head.count(len(c.head.b)) {

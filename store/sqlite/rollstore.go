@@ -54,24 +54,25 @@ func (w *writer) rollup(ctx context.Context, target, h int64, data []byte) error
 
 // rollupOf is the rollup of a target's day. wanted: see decodeRollup. It is nil if there is none.
 func rollupOf(ctx context.Context, q querier, target, day int64, wanted func(uint32) bool) (*rolled, error) {
-	var all *rolled
-	err := each(ctx, q, func(rows *sql.Rows) error {
+	var parts []*rolled
+	if err := each(ctx, q, func(rows *sql.Rows) error {
 		var data []byte
 		if err := rows.Scan(&data); err != nil {
 			return err
 		}
 		r, err := decodeRollup(data, wanted)
-		switch {
-		case err != nil:
-			return fmt.Errorf("rollup of target %d, day %d: %w", target, day, err)
-		case all == nil:
-			all = r
-		default:
-			all = all.with(r)
-		}
-		return nil
-	}, "SELECT data FROM rollups WHERE target = ? AND day = ? ORDER BY part", target, day)
-	return all, err
+		parts = append(parts, r)
+		return err
+	}, "SELECT data FROM rollups WHERE target = ? AND day = ? ORDER BY part", target, day); err != nil {
+		return nil, fmt.Errorf("rollup of target %d, day %d: %w", target, day, err)
+	}
+	switch len(parts) {
+	case 0:
+		return nil, nil
+	case 1:
+		return parts[0], nil
+	}
+	return merged(parts), nil
 }
 
 // goneRollup is the rollup of an hour whose visits were dropped; nil if they were not.

@@ -245,25 +245,37 @@ func (r *rolled) only(hours uint32) *rolled {
 }
 
 // with is r with the hours of o: they take the place of r's.
-func (r *rolled) with(o *rolled) *rolled {
-	out := r.only(^o.hours)
-	out.hours |= o.hours
-	at := make(map[uint32]int, len(out.series))
-	for k, s := range out.series {
-		at[s.id] = k
+func (r *rolled) with(o *rolled) *rolled { return merged([]*rolled{r, o}) }
+
+// merged is the parts in one: of an hour that several have, that of the last one.
+func merged(parts []*rolled) *rolled {
+	out := &rolled{}
+	kept := make([]uint32, len(parts))
+	for i, p := range slices.Backward(parts) {
+		kept[i] = p.hours &^ out.hours
+		out.hours |= p.hours
 	}
-	for _, s := range o.series {
-		k, ok := at[s.id]
-		if !ok {
-			out.series = append(out.series, s)
-			continue
+	at := map[uint32]int{}
+	for i, p := range parts {
+		if kept[i] != p.hours {
+			p = p.only(kept[i])
 		}
-		x := &out.series[k]
-		x.buckets, x.medians = slices.Concat(x.buckets, s.buckets), slices.Concat(x.medians, s.medians)
-		slices.SortFunc(x.buckets, func(a, b bucket) int { return cmp.Compare(a.at, b.at) })
-		slices.SortFunc(x.medians, func(a, b median) int { return cmp.Compare(a.hour, b.hour) })
+		for _, s := range p.series {
+			k, ok := at[s.id]
+			if !ok {
+				k = len(out.series)
+				at[s.id] = k
+				out.series = append(out.series, rolledSeries{id: s.id, buckets: make([]bucket, 0, len(s.buckets)*len(parts))})
+			}
+			x := &out.series[k]
+			x.buckets, x.medians = append(x.buckets, s.buckets...), append(x.medians, s.medians...)
+		}
+		out.ticks, out.skips = append(out.ticks, p.ticks...), append(out.skips, p.skips...)
 	}
-	out.ticks, out.skips = append(out.ticks, o.ticks...), append(out.skips, o.skips...)
+	for i := range out.series {
+		slices.SortFunc(out.series[i].buckets, func(a, b bucket) int { return cmp.Compare(a.at, b.at) })
+		slices.SortFunc(out.series[i].medians, func(a, b median) int { return cmp.Compare(a.hour, b.hour) })
+	}
 	out.sort()
 	return out
 }
