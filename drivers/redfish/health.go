@@ -10,8 +10,18 @@ import (
 
 // readHealth reads the slow parts: storage, memory, processors, network adapters.
 func (v *visit) readHealth() {
-	for i := range v.mem.Systems {
-		s := &v.mem.Systems[i]
+	systems := slices.Clone(v.mem.Systems)
+	slices.SortStableFunc(systems, func(a, b system) int { // the host names what it shares with its baseboard
+		switch v.mem.Host {
+		case a.URI:
+			return -1
+		case b.URI:
+			return 1
+		}
+		return 0
+	})
+	for i := range systems {
+		s := &systems[i]
 		if s.Processors != "" {
 			v.readProcessors(s)
 		}
@@ -71,7 +81,7 @@ func (v *visit) readProcessors(s *system) {
 		var d processorDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, s.Processors, v.union.identity(health.ClassCPU, s.URI, segment(u)))
+			v.gapMember(u, e, v.union.identity(health.ClassCPU, s.URI, segment(u)))
 			continue
 		}
 		p := &part{home: s.URI}
@@ -80,9 +90,6 @@ func (v *visit) readProcessors(s *system) {
 		case "GPU", "ACCELERATOR", "FPGA", "DSP", "OEM", "PARTITION":
 			p.Class = health.ClassGPU
 		}
-		if v.sameProcessor(p.Class, u, &d) {
-			continue
-		}
 		p.Place, p.Tier = s.Processors, health.TierHealth
 		p.ID = v.union.identity(p.Class, s.URI, segment(u))
 		p.Name = string(cmp.Or(d.Name, d.ID, text(segment(u))))
@@ -90,6 +97,11 @@ func (v *visit) readProcessors(s *system) {
 		p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
 		p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
 		p.judge(d.Status, false)
+		if q := v.twin(p, s.Processors); q != nil {
+			q.also(p)
+			v.union.byURI[u] = q
+			continue
+		}
 		v.union.add(p, u)
 	}
 	if whole {
@@ -97,20 +109,24 @@ func (v *visit) readProcessors(s *system) {
 	}
 }
 
-// sameProcessor finds a processor that another system stated: a host and its baseboard (NVIDIA) both list the CPUs, by
-// the same serial number and model.
-func (v *visit) sameProcessor(class health.Class, uri string, d *processorDoc) bool {
-	serial := serialNumber(string(d.SerialNumber))
-	if serial == "" {
-		return false
+// twin finds the part that another system stated already: a host and its baseboard (NVIDIA GB200) both list the CPUs and
+// their memory, under the same serial number. Within one system nothing is a twin: modules may truly share a serial.
+func (v *visit) twin(p *part, from string) *part {
+	if p.Serial == "" {
+		return nil
 	}
-	for _, p := range v.union.list {
-		if p.Class == class && p.Serial == serial && p.home != "" && !strings.HasPrefix(uri, p.home+"/") && p.Model == string(d.Model) {
-			v.union.byURI[uri] = p
-			return true
+	alike := func(a, b string) bool { return a == "" || b == "" || a == b }
+	for _, q := range v.union.list {
+		if q.Class == p.Class && q.Serial == p.Serial && q.home != p.home && !q.claimed[from] && alike(q.Model, p.Model) &&
+			alike(q.PartNumber, p.PartNumber) && (q.CapacityBytes == 0 || p.CapacityBytes == 0 || q.CapacityBytes == p.CapacityBytes) {
+			if q.claimed == nil {
+				q.claimed = map[string]bool{}
+			}
+			q.claimed[from] = true
+			return q
 		}
 	}
-	return false
+	return nil
 }
 
 type memoryDoc struct {
@@ -133,7 +149,7 @@ func (v *visit) readMemory(s *system) {
 		var d memoryDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, s.Memory, id)
+			v.gapMember(u, e, id)
 			continue
 		}
 		p := &part{home: s.URI}
@@ -161,6 +177,11 @@ func (v *visit) readMemory(s *system) {
 				p.State = health.Critical
 			}
 		}
+		if q := v.twin(p, s.Memory); q != nil {
+			q.also(p)
+			v.union.byURI[u] = q
+			continue
+		}
 		v.union.add(p, u)
 	}
 	if whole {
@@ -187,7 +208,7 @@ func (v *visit) readAdapters(c *chassis) {
 		var d adapterDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, c.Adapters, id)
+			v.gapMember(u, e, id)
 			continue
 		}
 		p := &part{home: c.URI}
@@ -225,7 +246,7 @@ func (v *visit) readPCIe() {
 			var d pcieDoc
 			if e := v.into(u, &d); e != nil {
 				whole = false
-				v.gapMember(u, e, c.PCIe, id)
+				v.gapMember(u, e, id)
 				continue
 			}
 			p := &part{home: c.URI}
@@ -248,7 +269,7 @@ type smartControllerDoc struct {
 	FirmwareVersion                     object[struct {
 		Current object[struct{ VersionString text }]
 	}]
-	Links, OldLinks object[struct{ PhysicalDrives, LogicalDrives link }]
+	Links object[struct{ PhysicalDrives, LogicalDrives link }]
 }
 
 // readSmartStorage reads HPE's own tree. iLO 5 states the same in Storage (merged by serial number), iLO 4 only here.
@@ -271,7 +292,7 @@ func (v *visit) readSmartStorage(s *system) {
 			var c smartControllerDoc
 			if e := v.into(u, &c); e != nil {
 				whole = false
-				v.gapMember(u, e, place, v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(u)))
+				v.gapMember(u, e, v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(u)))
 				continue
 			}
 			v.smartController(s, place, u, &c)

@@ -37,10 +37,7 @@ type driveDoc struct {
 	Metrics                                                                            link
 	// SmartStorage of HPE.
 	CapacityMiB, CurrentTemperatureCelsius, SSDEnduranceUtilizationPercentage, PowerOnHours number
-	Firmware                                                                                object[struct {
-		Current object[struct{ VersionString text }]
-	}] `json:"-"`
-	Oem object[struct {
+	Oem                                                                                     object[struct {
 		Supermicro object[struct {
 			Temperature, PercentageDriveLifeUsed number
 			DriveFunctional                      flag
@@ -62,9 +59,9 @@ type dellDisk struct {
 	Certified              text
 }
 
-// drivesSeen keeps drives by URI and by serial number: the same drive stands under its storage and its chassis, and again
-// in HPE's SmartStorage.
-func (v *visit) driveSeen(uri, serial, model string, home string) *part {
+// driveSeen finds a drive that was stated before, by URI or by serial number: the same drive stands under its storage and
+// its chassis, and again in HPE's SmartStorage.
+func (v *visit) driveSeen(uri, serial, model string) *part {
 	if p := v.union.byURI[uri]; p != nil {
 		return p
 	}
@@ -121,7 +118,7 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 		var c controllerDoc
 		if e := v.into(u, &c); e != nil {
 			whole = false
-			v.gapMember(u, e, place, v.controllerID(s, unit, segment(u)))
+			v.gapMember(u, e, v.controllerID(s, unit, segment(u)))
 			continue
 		}
 		v.addController(s, place, u, v.controllerID(s, unit, segment(u)), &c, d)
@@ -195,10 +192,10 @@ func (v *visit) readDrives(home, place, unit string, uris []string) {
 		}
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, place, v.union.identity(health.ClassDrive, home, base))
+			v.gapMember(u, e, v.union.identity(health.ClassDrive, home, base))
 			continue
 		}
-		if p := v.driveSeen(u, serialNumber(string(d.SerialNumber)), string(d.Model), home); p != nil {
+		if p := v.driveSeen(u, serialNumber(string(d.SerialNumber)), string(d.Model)); p != nil {
 			v.union.byURI[u] = p
 			v.driveValues(p, &d)
 			continue
@@ -303,7 +300,7 @@ func (v *visit) readVolumes(s *system, place, unit string) {
 		var d volumeDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, place, id)
+			v.gapMember(u, e, id)
 			continue
 		}
 		p := &part{home: s.URI}
