@@ -141,4 +141,3 @@ func TestServiceWithoutSessionsMeansBasic(t *testing.T) {
 		t.Error("that there are no sessions is remembered")
 	}
 }
-

@@ -324,4 +324,3 @@ func (v *visit) redundancy(home, place string, list []redundancyDoc, class healt
 	}
 	v.listed(place, len(list))
 }
-

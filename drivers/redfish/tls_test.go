@@ -94,4 +94,3 @@ func TestAddresses(t *testing.T) {
 		t.Error("an unknown auth is refused")
 	}
 }
-
