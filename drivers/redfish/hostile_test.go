@@ -402,7 +402,8 @@ func TestAtMostTwoRequestsAtOnce(t *testing.T) {
 		return true
 	})
 	s := read(t, srv.open(t), health.Request{Tiers: health.EveryTier})
-	if _, conns := srv.counts(); most.Load() > 2 || conns > 2 || s.Cost.Connections != conns {
+	// A second dial may be under way, and counted, when the first connection has already answered everything.
+	if _, conns := srv.counts(); most.Load() > 2 || conns > 2 || s.Cost.Connections < conns || s.Cost.Connections > 2 {
 		t.Errorf("%d requests at once on %d connections, %d counted", most.Load(), conns, s.Cost.Connections)
 	}
 }
