@@ -16,7 +16,7 @@ import (
 // TestDriverSeesThatAPartIsGone takes one part at a time out of a recording: that part is gone, every other one is what it
 // was, whether the driver remembers the machine or meets it anew.
 func TestDriverSeesThatAPartIsGone(t *testing.T) {
-	removed := 0
+	removed, tried := 0, 0
 	for name, file := range sorted(captures(t)) {
 		t.Run(name, func(t *testing.T) {
 			tr, raw, err := loadTree(file)
@@ -32,14 +32,17 @@ func TestDriverSeesThatAPartIsGone(t *testing.T) {
 					if of[p] == nil {
 						continue // told of by the other test
 					}
-					t.Run(fmt.Sprintf("%s %s", class, p.ids[0]), func(t *testing.T) { removed += takeOut(t, raw, w, p, of[p], snap) })
+					t.Run(fmt.Sprintf("%s %s", class, p.ids[0]), func(t *testing.T) {
+						tried++
+						removed += takeOut(t, raw, w, p, of[p], snap)
+					})
 				}
 			}
 		})
 	}
-	t.Logf("%d parts taken out", removed)
-	if removed == 0 && !t.Failed() && !t.Skipped() {
-		t.Error("not one part could be taken out")
+	t.Logf("%d of %d parts taken out", removed, tried)
+	if tried > 20 && removed < tried/2 { // fewer: -run chose some
+		t.Errorf("only %d of %d parts could be taken out", removed, tried)
 	}
 }
 
