@@ -191,7 +191,7 @@ func remove(t *testing.T, raw map[string][]byte, urls []string) map[string][]byt
 			})
 			changed = true
 		}
-		if unlink(d, whole) {
+		if unlink(d, gone) {
 			changed = true
 		}
 		if !changed {
@@ -206,18 +206,25 @@ func remove(t *testing.T, raw map[string][]byte, urls []string) map[string][]byt
 	return out
 }
 
-// unlink takes the elements of lists that link to one of the URLs out of them, and corrects the counts beside the lists.
-func unlink(v any, whole map[string]bool) bool {
+// unlink takes out what links to documents that are gone: elements of lists, with the counts beside the lists, and links
+// that stand alone.
+func unlink(v any, gone func(url string) bool) bool {
+	dead := func(x any) bool {
+		o, _ := x.(doc)
+		id := str(o, "@odata.id")
+		return id != "" && !strings.Contains(id, "#") && gone(cleanURL(id))
+	}
 	changed := false
 	switch v := v.(type) {
 	case doc:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
+			if o, ok := v[k].(doc); ok && len(o) == 1 && dead(o) {
+				delete(v, k)
+				changed = true
+				continue
+			}
 			if l := list(v[k]); l != nil {
-				kept := slices.DeleteFunc(slices.Clone(l), func(x any) bool {
-					o, _ := x.(doc)
-					id := str(o, "@odata.id")
-					return !strings.Contains(id, "#") && whole[cleanURL(id)]
-				})
+				kept := slices.DeleteFunc(slices.Clone(l), dead)
 				if len(kept) != len(l) {
 					v[k], changed = kept, true
 					if _, counted := v[k+"@odata.count"]; counted {
@@ -225,11 +232,11 @@ func unlink(v any, whole map[string]bool) bool {
 					}
 				}
 			}
-			changed = unlink(v[k], whole) || changed
+			changed = unlink(v[k], gone) || changed
 		}
 	case []any:
 		for _, x := range v {
-			changed = unlink(x, whole) || changed
+			changed = unlink(x, gone) || changed
 		}
 	}
 	return changed
