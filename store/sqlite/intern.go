@@ -18,6 +18,7 @@ type writerTarget struct {
 
 	lastDriver string
 	origin     health.Origin
+	endpoint   string
 
 	byPart   map[health.ComponentID][]uint32
 	bySeries map[health.ComponentID][]uint32
@@ -34,8 +35,8 @@ func (w *writer) target(ctx context.Context, v *health.Visit) (*writerTarget, er
 			return nil, err
 		}
 		t = &writerTarget{name: v.Target}
-		if err := each(ctx, w, func(rows *sql.Rows) error { return rows.Scan(&t.n, &t.lastDriver, &t.origin) },
-			"SELECT id, last_driver, origin FROM targets WHERE name = ?", name); err != nil {
+		if err := each(ctx, w, func(rows *sql.Rows) error { return rows.Scan(&t.n, &t.lastDriver, &t.origin, &t.endpoint) },
+			"SELECT id, last_driver, origin, endpoint FROM targets WHERE name = ?", name); err != nil {
 			return nil, err
 		}
 		d, err := loadDict(ctx, w, t.n)

@@ -193,15 +193,18 @@ func (l levels) thresholds() *health.Thresholds {
 
 // delta writes what the visit changes of what is known: Recall gives back what Known.Apply makes of it.
 func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) error {
-	if d.Endpoint != "" || d.Driver != "" || d.HostPower != nil || !d.FirstSeen.IsZero() {
+	if d.Endpoint != "" && d.Endpoint != t.endpoint {
+		if err := w.moved(ctx, t, d.Endpoint); err != nil {
+			return err
+		}
+	}
+	if d.Driver != "" || d.HostPower != nil || !d.FirstSeen.IsZero() {
 		var power any
 		if d.HostPower != nil {
 			power = d.HostPower.String()
 		}
-		if err := w.exec(ctx, `UPDATE targets SET endpoint = coalesce(nullif(?2, ''), endpoint),
-			driver = coalesce(nullif(?3, ''), driver), host_power = coalesce(?4, host_power),
-			first_seen_ns = coalesce(?5, first_seen_ns) WHERE id = ?1`,
-			t.n, d.Endpoint, d.Driver, power, ns(d.FirstSeen)); err != nil {
+		if err := w.exec(ctx, `UPDATE targets SET driver = coalesce(nullif(?2, ''), driver), host_power = coalesce(?3, host_power),
+			first_seen_ns = coalesce(?4, first_seen_ns) WHERE id = ?1`, t.n, d.Driver, power, ns(d.FirstSeen)); err != nil {
 			return err
 		}
 	}
@@ -261,6 +264,23 @@ func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) er
 		}
 	}
 	return nil
+}
+
+// moved notes another endpoint, and drops what was learned from the one before, as health.Known.Apply does: cursors of
+// another machine's logs would skip this one's.
+func (w *writer) moved(ctx context.Context, t *writerTarget, endpoint string) error {
+	if t.endpoint != "" {
+		for _, q := range [...]string{
+			"UPDATE targets SET driver = '' WHERE id = ?", "DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?",
+			"DELETE FROM access WHERE target = ?",
+		} {
+			if err := w.exec(ctx, q, t.n); err != nil {
+				return err
+			}
+		}
+	}
+	t.endpoint = endpoint
+	return w.exec(ctx, "UPDATE targets SET endpoint = ?2 WHERE id = ?1", t.n, endpoint)
 }
 
 func (w *writer) identity(ctx context.Context, t *writerTarget, new string) error {
