@@ -97,6 +97,16 @@ func TestPoll(t *testing.T) {
 			t.Errorf("visit %s %s", v.Result, v.Reason)
 		}
 	})
+	bubble(t, "a BMC that takes longer than allowed is a timeout, not a stop", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		v := collector.Poll(ctx, &fake{read: func(ctx context.Context, _ int, _ health.Request) (*health.Snapshot, error) {
+			return hang(ctx)
+		}}, target, health.EveryTier, 0)
+		if v.Result != health.Failed || v.Reason != health.ReasonTimeout || v.Took != 5*time.Second {
+			t.Errorf("visit %s %s after %s: %s", v.Result, v.Reason, v.Took, v.Error)
+		}
+	})
 	t.Run("takes out what breaks the rules, and says so", func(t *testing.T) {
 		v := collector.Poll(t.Context(), &fake{read: func(_ context.Context, _ int, req health.Request) (*health.Snapshot, error) {
 			s := healthy(req)
