@@ -148,6 +148,10 @@ func (b *builder) build(ctx context.Context, src Source) (*health.Visit, outcome
 		v.Events, v.Delta.Faults = detect.Events(b.known, v)
 	}
 	b.finish(v)
+	if v.Snapshot != nil {
+		tidyGaps(v.Snapshot) // of a failed visit too
+		boundGaps(v.Snapshot)
+	}
 	return v, out
 }
 
@@ -228,6 +232,7 @@ func (b *builder) judge(v *health.Visit) (err error) {
 	}()
 	s := v.Snapshot
 	quench(s, b.known)
+	bound(s, b.known)
 	moisture.Derive(s)
 	s.Sanitize()
 	b.access(v)
@@ -236,32 +241,8 @@ func (b *builder) judge(v *health.Visit) (err error) {
 	return nil
 }
 
-// quench makes unknown what a host that is off leaves without power, whatever the service says: fans, rails, drives.
-func quench(s *health.Snapshot, known *health.Known) {
-	power := known.HostPower
-	if s.Tiers.Has(health.TierReadings) {
-		power = s.HostPower
-	}
-	if power != health.HostOff {
-		return
-	}
-	for i := range s.Components {
-		if detect.SleepsWithHost(s.Components[i].Class) {
-			s.Components[i].State = health.Unknown
-		}
-	}
-}
-
 func (b *builder) access(v *health.Visit) {
 	if a, changed := accessAfter(b.known.Access, b.target.ID, v.Result, v.Reason, v.Error, b.at.Add(v.Took)); changed {
 		v.Delta.Access = &a
 	}
-}
-
-// clip keeps an error within what a visit holds.
-func clip(s string) string {
-	if len(s) > health.MaxText {
-		return s[:health.MaxText]
-	}
-	return s
 }
