@@ -101,6 +101,11 @@ func thresholdsInForce(ctx context.Context, q querier, target int64) (map[uint32
 	return m, err
 }
 
+// maxVersions is how many names of a part, descriptions of it, identities of a machine and thresholds of a series are kept:
+// some services write what changes at each visit into what should not. Of descriptions the newest stay; a visit's blob names
+// a part by one of its first names then.
+const maxVersions = 64
+
 // partLike is the number of a part; like finds it among those with the ID. guess is tried first: visits read the same parts in
 // the same order.
 func (w *writer) partLike(ctx context.Context, t *writerTarget, p part, guess uint32, like func(part) bool) (uint32, error) {
@@ -110,6 +115,13 @@ func (w *writer) partLike(ctx context.Context, t *writerTarget, p part, guess ui
 	for _, n := range t.byPart[p.id] {
 		if like(t.parts[n]) {
 			return n, nil
+		}
+	}
+	if many := t.byPart[p.id]; len(many) >= maxVersions {
+		for _, n := range slices.Backward(many) {
+			if t.parts[n].class == p.class { // else it is another thing, of which there are only as many as classes
+				return n, nil
+			}
 		}
 	}
 	n := uint32(len(t.parts))

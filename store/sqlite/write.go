@@ -159,6 +159,10 @@ func (w *writer) thresholds(ctx context.Context, t *writerTarget, readings []hea
 			return err
 		}
 		t.levels[ids[i]] = new
+		if err := w.exec(ctx, `DELETE FROM thresholds WHERE target = ?1 AND series = ?2 AND seq < (SELECT seq FROM thresholds
+			WHERE target = ?1 AND series = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?3)`, t.n, ids[i], maxVersions-1); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -288,7 +292,11 @@ func (w *writer) identity(ctx context.Context, t *writerTarget, new string) erro
 	if err != nil || n == 0 {
 		return err
 	}
-	return w.exec(ctx, "INSERT OR REPLACE INTO identity_history (target, seq, identity) VALUES (?, ?, ?)", t.n, w.seq, new)
+	if err := w.exec(ctx, "INSERT OR REPLACE INTO identity_history (target, seq, identity) VALUES (?, ?, ?)", t.n, w.seq, new); err != nil {
+		return err
+	}
+	return w.exec(ctx, `DELETE FROM identity_history WHERE target = ?1 AND seq < (SELECT seq FROM identity_history
+		WHERE target = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)`, t.n, maxVersions-1)
 }
 
 func (w *writer) component(ctx context.Context, t *writerTarget, c *health.KnownComponent) error {
@@ -304,11 +312,16 @@ func (w *writer) component(ctx context.Context, t *writerTarget, c *health.Known
 		return err
 	}
 	detail.Status, detail.Conditions, detail.StateNotRead = "", nil, false
-	return w.exec(ctx, `INSERT INTO component_history (target, id, seq, class, name, detail) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+	n, err := w.changes(ctx, `INSERT INTO component_history (target, id, seq, class, name, detail) SELECT ?1, ?2, ?3, ?4, ?5, ?6
 		WHERE NOT EXISTS (SELECT 1 FROM (SELECT class, name, detail FROM component_history WHERE target = ?1 AND id = ?2
 		ORDER BY seq DESC LIMIT 1) WHERE class = ?4 AND name = ?5 AND detail = ?6)
 		ON CONFLICT DO UPDATE SET class = excluded.class, name = excluded.name, detail = excluded.detail`,
 		t.n, string(c.ID), w.seq, string(c.Class), c.Name, asJSON(detail))
+	if err != nil || n == 0 {
+		return err
+	}
+	return w.exec(ctx, `DELETE FROM component_history WHERE target = ?1 AND id = ?2 AND seq < (SELECT seq FROM component_history
+		WHERE target = ?1 AND id = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?3)`, t.n, string(c.ID), maxVersions-1)
 }
 
 func (w *writer) fault(ctx context.Context, t *writerTarget, f *health.Fault) error {
