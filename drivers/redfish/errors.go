@@ -81,6 +81,9 @@ func classify(ctx context.Context, op string, err error) *health.Error {
 		reason = health.ReasonMalformed
 	}
 	err = short(err)
+	if reason == health.ReasonTimeout { // what is below says "context deadline exceeded" or worse
+		err = fmt.Errorf("no answer in time: %w", err)
+	}
 	if verifyErr != nil && len(verifyErr.UnverifiedCertificates) > 0 {
 		err = &untrustedError{err, sha256.Sum256(verifyErr.UnverifiedCertificates[0].Raw)}
 	}
