@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +56,7 @@ const deliverGrace = 5 * time.Second
 
 func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	log := p.newLogger(cfg.Log)
+	defer ignoreHangup(log)()
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Message, "key", w.Key, "line", w.Line, "hint", w.Hint)
 	}
@@ -120,6 +124,25 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
+// ignoreHangup keeps SIGHUP, which many daemons take for a wish to reload, from ending the daemon, until the returned
+// function is called.
+func ignoreHangup(log *slog.Logger) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	if signal.Ignored(syscall.SIGHUP) {
+		return func() {}
+	}
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		for range hangup {
+			log.Warn("SIGHUP: this version does not reload; restart dewline to use a changed configuration")
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+	}
+}
+
 // supervise runs the collector, the store's own work, the sink and the control socket. When ctx ends the collector stops first: sessions
 // are deleted and the last visits recorded; then the sink has deliverGrace for what it has not delivered.
 func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job, db *sqlite.DB, sink *influx.Sink, control func(context.Context) error) error {
@@ -177,7 +200,7 @@ func drain(ctx context.Context, sink *influx.Sink, db *sqlite.DB) {
 	}
 }
 
-// openInflux makes the sink of the configuration. log and target may be nil for a sink that only checks.
+// openInflux makes the sink of the configuration.
 func openInflux(c *config.InfluxDB, follow influx.Log, target func(health.TargetID) (health.Target, bool), log *slog.Logger) (*influx.Sink, error) {
 	token, err := c.Token.Resolve()
 	if err != nil {
