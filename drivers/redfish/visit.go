@@ -33,6 +33,7 @@ type visit struct {
 	often     map[string]bool // sensors that were read often before this visit
 	learning  bool            // this visit discovers: what is missing now was never there
 	full      bool            // all trees are read, not only what the readings tier needs
+	drivesGap *health.Error   // why the tree that names drives was not read whole
 	hostPower health.HostPower
 	found     *health.Identity // as far as read
 	identity  *health.Identity
@@ -201,6 +202,9 @@ func (v *visit) try(uri, op string) (raw []byte, used string, _ *health.Error) {
 		return nil, used, classify(v.ctx, op, err)
 	}
 	body, err := readBody(resp)
+	if stop := v.ctx.Err(); stop != nil && (resp.StatusCode != http.StatusOK || err != nil || !isObject(body)) {
+		return nil, used, classify(v.ctx, op, stop) // half an answer to a request that we gave up
+	}
 	if resp.StatusCode != http.StatusOK {
 		reason := reasonForStatus(resp.StatusCode)
 		return nil, used, &health.Error{Reason: reason, Op: op, Err: &statusError{resp.StatusCode, v.c.scrub(messageOf(body))}}
