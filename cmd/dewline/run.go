@@ -74,6 +74,9 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 		}
 	}()
 
+	if info, err := os.Stat(cfg.DataDir); err == nil && info.Mode().Perm()&0o022 != 0 { // one that was there before: ours is 0700
+		log.Warn("others than its owner can write in data_dir and so replace the store", "data_dir", cfg.DataDir, "mode", info.Mode().Perm())
+	}
 	for _, name := range sinks { // so that status shows a sink that has never delivered anything as behind
 		if err := db.SetSinkCursor(ctx, name, 0); err != nil {
 			return fmt.Errorf("enter sink %s into the store: %w", name, err)
@@ -109,7 +112,7 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	}
 	c := collector.New(collector.Options{
 		Open: func(t health.Target, chosen string) (collector.Source, error) {
-			return openTarget(targets[t.ID], chosen, firmware[t.ID], log.With("target", t.ID))
+			return openTarget(targets[t.ID], chosen, firmware[t.ID], log)
 		},
 		Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
 	})
