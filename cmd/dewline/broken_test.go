@@ -134,12 +134,13 @@ func TestDaemonBesideAHungBMC(t *testing.T) {
 	hung.Hang(true)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "dewline.toml")
-	text := fmt.Sprintf("data_dir = %q\n[schedule]\nreadings = \"@every 1s\"\nevents = \"@every 1s\"\nspread = \"1s\"\n[[credential]]\nname = \"bmc\"\nusername = %q\npassword = \"env:BMC\"\n",
+	var text strings.Builder
+	fmt.Fprintf(&text, "data_dir = %q\n[schedule]\nreadings = \"@every 1s\"\nevents = \"@every 1s\"\nspread = \"1s\"\n[[credential]]\nname = \"bmc\"\nusername = %q\npassword = \"env:BMC\"\n",
 		filepath.Join(dir, "data"), good.Username())
 	for name, s := range map[string]*bmcsim.RedfishServer{"baik 服务器": good, "hung": hung} {
-		text += fmt.Sprintf("[[target]]\nname = %q\naddress = %q\ncredential = \"bmc\"\ntls = { fingerprint = %q }\n", name, s.URL(), s.CertFingerprint())
+		fmt.Fprintf(&text, "[[target]]\nname = %q\naddress = %q\ncredential = \"bmc\"\ntls = { fingerprint = %q }\n", name, s.URL(), s.CertFingerprint())
 	}
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := startDaemon(t, config, "BMC="+simPassword)

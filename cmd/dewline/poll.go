@@ -318,7 +318,7 @@ func (p *program) printPoll(d *pollDoc, separate bool) error {
 		return err
 	}
 	if len(d.Faults) == 0 {
-		fmt.Fprintf(p.stdout, "\nno fault in this reading%s\n", gapsSay(d.Gaps))
+		fmt.Fprintf(p.stdout, "\nno fault in this reading%s%s\n", unwellSay(d.Components), gapsSay(d.Gaps))
 	} else {
 		fmt.Fprintln(p.stdout)
 		t = p.newTable("FAULT", "SEVERITY", "COMPONENT", "EVIDENCE")
@@ -377,6 +377,21 @@ func (p *program) printLogs(d *pollDoc) error {
 		t.row(e.Severity, e.Created, e.Source, cmp.Or(e.Message, e.MessageID))
 	}
 	return t.flush()
+}
+
+// unwellSay tells of parts that are not well and yet no fault: a chassis or system that only repeats what a part of it
+// says, or a service's word that no rule covers. "No fault" alone would read as if all were well.
+func unwellSay(components []pollComponent) string {
+	n := 0
+	for _, c := range components {
+		if c.Presence != "absent" && (c.State == "warning" || c.State == "critical") {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", but %s in warning or critical state", count(n, "part"))
 }
 
 func gapsSay(gaps []pollGap) string {

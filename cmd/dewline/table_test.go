@@ -128,3 +128,19 @@ func TestLastTick(t *testing.T) {
 		}
 	}
 }
+
+func TestNoFaultIsNotAllWell(t *testing.T) {
+	var out strings.Builder
+	p := &program{stdout: &out, getenv: func(string) string { return "" }}
+	for want, d := range map[string]*pollDoc{
+		"no fault in this reading\n": {Components: []pollComponent{{ID: "fan/1", Presence: "present", State: "ok"}, {ID: "fan/2", Presence: "absent", State: "critical"}}},
+		"no fault in this reading, but 1 part in warning or critical state, but 2 parts could not be read: unknown is not ok\n": {
+			Components: []pollComponent{{ID: "bmc", Presence: "present", State: "critical"}}, Gaps: []pollGap{{}, {}},
+		},
+	} {
+		out.Reset()
+		if err := p.printPoll(d, false); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%v: no %q in %q", err, want, out.String())
+		}
+	}
+}
