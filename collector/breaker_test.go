@@ -80,7 +80,7 @@ func TestUnreachable(t *testing.T) {
 			t.Fatalf("access %+v", k.Access)
 		}
 		before := f.reads()
-		r.run(k.Access.NextTry.Sub(time.Now()) - time.Second)
+		r.run(time.Until(k.Access.NextTry) - time.Second)
 		if n := f.reads(); n != before {
 			t.Errorf("read %d times before the next try", n-before)
 		}
@@ -315,4 +315,25 @@ func TestEveryTickIsAccountedForOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOKSinceTheFirstAnswer(t *testing.T) {
+	bubble(t, "a target that has always answered is ok since its first visit", func(t *testing.T) {
+		r := newRig(t)
+		begin := time.Now()
+		r.add("db-1", everyMinute, func(_ context.Context, _ int, req health.Request) (*health.Snapshot, error) { return healthy(req), nil })
+		r.run(30 * time.Minute)
+		a := r.known("db-1").Access
+		if first := r.visits()[0]; a.State != health.AccessOK || !a.Since.Equal(first.At().Add(first.Took)) {
+			t.Errorf("access %+v, the first visit was at %s, %s after the start", a, first.At(), first.At().Sub(begin))
+		}
+	})
+	bubble(t, "one that has never answered is ok since never", func(t *testing.T) {
+		r := newRig(t)
+		r.add("db-1", everyMinute, func(ctx context.Context, _ int, _ health.Request) (*health.Snapshot, error) { return hang(ctx) })
+		r.run(10 * time.Second) // stopped in its first visit
+		if a := r.known("db-1").Access; !a.Since.IsZero() {
+			t.Errorf("access %+v", a)
+		}
+	})
 }

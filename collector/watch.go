@@ -82,6 +82,9 @@ func (w *watcher) step() {
 	switch {
 	case w.isStuck():
 		w.skipDue(now, health.ReasonOverrun)
+		if w.unaccounted(now) >= probeEvery {
+			w.account() // no silence, however long it takes
+		}
 		return
 	case resting(w.known.Access, now):
 		w.skipDue(now, health.ReasonBackOff)

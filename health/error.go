@@ -23,6 +23,9 @@ const (
 	ReasonBackOff     Reason = "back_off"     // the BMC is left alone for a while after failures
 )
 
+// ErrRefused is wrapped by a store's errors that say that a visit cannot be kept as it is, now or later, while others can.
+var ErrRefused = errors.New("refused")
+
 // Error is why a target, or a part of one, could not be read. It holds no secret.
 type Error struct {
 	Reason Reason

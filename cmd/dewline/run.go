@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +56,7 @@ const deliverGrace = 5 * time.Second
 
 func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	log := p.newLogger(cfg.Log)
+	defer ignoreHangup(log)()
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Message, "key", w.Key, "line", w.Line, "hint", w.Hint)
 	}
@@ -73,6 +77,9 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 		}
 	}()
 
+	if info, err := os.Stat(cfg.DataDir); err == nil && info.Mode().Perm()&0o022 != 0 { // one that was there before: ours is 0700
+		log.Warn("others than its owner can write in data_dir and so replace the store", "data_dir", cfg.DataDir, "mode", info.Mode().Perm())
+	}
 	for _, name := range sinks { // so that status shows a sink that has never delivered anything as behind
 		if err := db.SetSinkCursor(ctx, name, 0); err != nil {
 			return fmt.Errorf("enter sink %s into the store: %w", name, err)
@@ -108,7 +115,7 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 	}
 	c := collector.New(collector.Options{
 		Open: func(t health.Target, chosen string) (collector.Source, error) {
-			return openTarget(targets[t.ID], chosen, firmware[t.ID], log.With("target", t.ID))
+			return openTarget(targets[t.ID], chosen, firmware[t.ID], log)
 		},
 		Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
 	})
@@ -140,6 +147,25 @@ func retentionOf(cfg *config.Config) sqlite.Retention {
 		r.MaxLag = map[string]time.Duration{influx.DefaultName: cfg.InfluxDB.MaxLag}
 	}
 	return r
+}
+
+// ignoreHangup keeps SIGHUP, which many daemons take for a wish to reload, from ending the daemon, until the returned
+// function is called.
+func ignoreHangup(log *slog.Logger) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	if signal.Ignored(syscall.SIGHUP) {
+		return func() {}
+	}
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		for range hangup {
+			log.Warn("SIGHUP: this version does not reload; restart dewline to use a changed configuration")
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+	}
 }
 
 // supervise runs the collector, the store's own work, the sink and the control socket. When ctx ends the collector stops first: sessions
@@ -199,7 +225,7 @@ func drain(ctx context.Context, sink *influx.Sink, db *sqlite.DB) {
 	}
 }
 
-// openInflux makes the sink of the configuration. log and target may be nil for a sink that only checks.
+// openInflux makes the sink of the configuration.
 func openInflux(c *config.InfluxDB, follow influx.Log, target func(health.TargetID) (health.Target, bool), log *slog.Logger) (*influx.Sink, error) {
 	token, err := c.Token.Resolve()
 	if err != nil {

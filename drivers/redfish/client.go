@@ -27,7 +27,7 @@ type Options struct {
 	Log      *slog.Logger // nil: discard
 
 	// RequestBudget bounds the requests of one visit; 0 means DefaultRequestBudget, or ten times that for a visit with
-	// the health or inventory tier, negative none.
+	// the health or inventory tier and for one that has to learn, negative none.
 	RequestBudget int
 	Timeout       time.Duration // per request; 0 means DefaultTimeout
 	UserAgent     string        // "" means "dewline"

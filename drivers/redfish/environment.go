@@ -200,7 +200,7 @@ func (v *visit) readLearnedLeaks(home string, uris []string) {
 			Detectors          many[link]
 		}
 		if e := v.into(u, &d); e != nil {
-			v.gapMember(u, e, parent(u), v.union.identity(health.ClassLeakDetector, home, segment(u)))
+			v.gapMember(u, e, v.union.identity(health.ClassLeakDetector, home, segment(u)))
 			continue
 		}
 		if d.DetectorState == "" && (len(d.LeakDetectorGroups) > 0 || len(d.Detectors) > 0) {

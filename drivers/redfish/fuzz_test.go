@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,9 +49,9 @@ func FuzzVisit(f *testing.F) {
 			name = "modern"
 		}
 		victim := uris[name][int(which)%len(uris[name])]
-		requests := 0
+		var requests atomic.Int64
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			requests++
+			requests.Add(1)
 			if r.Host != "127.0.0.1:1" {
 				t.Errorf("request for %s", r.Host)
 			}
@@ -75,14 +76,14 @@ func FuzzVisit(f *testing.F) {
 		var last *health.Snapshot
 		req := health.Request{Tiers: health.EveryTier}
 		for range 2 {
-			requests = 0
+			requests.Store(0)
 			s, err := c.Read(t.Context(), req)
 			if s == nil || err != nil && health.ReasonFor(err) == "" {
 				t.Fatalf("snapshot %v, error %v", s, err)
 			}
 			checkSnapshot(t, s)
-			if requests > 600 || s.Cost.Requests != requests {
-				t.Errorf("%d requests, %d counted", requests, s.Cost.Requests)
+			if n := int(requests.Load()); n > 600 || s.Cost.Requests != n {
+				t.Errorf("%d requests, %d counted", n, s.Cost.Requests)
 			}
 			req.Memory, req.Cursors = s.Memory, s.NextCursors
 			last = s

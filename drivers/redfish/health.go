@@ -10,24 +10,27 @@ import (
 
 // readHealth reads the slow parts: storage, memory, processors, network adapters.
 func (v *visit) readHealth() {
+	var systems []*system
 	for i := range v.mem.Systems {
-		s := &v.mem.Systems[i]
+		systems = append(systems, &v.mem.Systems[i])
+	}
+	slices.SortStableFunc(systems, func(a, b *system) int { // the host names what it shares with its baseboard
+		switch v.mem.Host {
+		case a.URI:
+			return -1
+		case b.URI:
+			return 1
+		}
+		return 0
+	})
+	for _, s := range systems {
 		if s.Processors != "" {
 			v.readProcessors(s)
 		}
 		if s.Memory != "" {
 			v.readMemory(s)
 		}
-		before := v.countDrives()
-		if s.Storage != "" {
-			v.readStorage(s)
-		}
-		if s.SmartStorage != "" {
-			v.readSmartStorage(s)
-		}
-		if s.SimpleStorage != "" {
-			v.readSimpleStorage(s, v.countDrives()-before)
-		}
+		v.readDisks(s)
 	}
 	home := ""
 	if len(v.mem.Systems) > 0 {
@@ -36,7 +39,7 @@ func (v *visit) readHealth() {
 	for _, c := range v.mem.Chassis {
 		if c.Drives != "" {
 			if uris, ok := v.collection(c.Drives, "drives"); ok {
-				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris)
+				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris, true)
 			}
 		}
 		if c.Adapters != "" {
@@ -45,10 +48,30 @@ func (v *visit) readHealth() {
 	}
 }
 
-func (v *visit) countDrives() int {
+// readDisks reads what a system stores on: Storage, then the trees that tell of the same again.
+func (v *visit) readDisks(s *system) {
+	drives, volumes := v.count(health.ClassDrive), v.count(health.ClassVolume)
+	before := v.drivesGap
+	v.drivesGap = nil
+	if s.Storage != "" {
+		v.readStorage(s)
+	}
+	s.VolumesBy.learn(v.count(health.ClassVolume)-volumes, v.drivesGap == nil)
+	if s.SmartStorage != "" {
+		v.readSmartStorage(s)
+	}
+	drives = v.count(health.ClassDrive) - drives
+	s.DrivesBy.learn(drives, v.drivesGap == nil)
+	if s.SimpleStorage != "" {
+		v.readSimpleStorage(s)
+	}
+	v.drivesGap = cmp.Or(before, v.drivesGap)
+}
+
+func (v *visit) count(class health.Class) int {
 	n := 0
 	for _, p := range v.union.list {
-		if p.Class == health.ClassDrive {
+		if p.Class == class {
 			n++
 		}
 	}
@@ -71,7 +94,7 @@ func (v *visit) readProcessors(s *system) {
 		var d processorDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, s.Processors, v.union.identity(health.ClassCPU, s.URI, segment(u)))
+			v.gapMember(u, e, v.union.identity(health.ClassCPU, s.URI, segment(u)))
 			continue
 		}
 		p := &part{home: s.URI}
@@ -80,9 +103,6 @@ func (v *visit) readProcessors(s *system) {
 		case "GPU", "ACCELERATOR", "FPGA", "DSP", "OEM", "PARTITION":
 			p.Class = health.ClassGPU
 		}
-		if v.sameProcessor(p.Class, u, &d) {
-			continue
-		}
 		p.Place, p.Tier = s.Processors, health.TierHealth
 		p.ID = v.union.identity(p.Class, s.URI, segment(u))
 		p.Name = string(cmp.Or(d.Name, d.ID, text(segment(u))))
@@ -90,6 +110,11 @@ func (v *visit) readProcessors(s *system) {
 		p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
 		p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
 		p.judge(d.Status, false)
+		if q := v.twin(p, s.Processors); q != nil {
+			q.also(p)
+			v.union.byURI[u] = q
+			continue
+		}
 		v.union.add(p, u)
 	}
 	if whole {
@@ -97,20 +122,24 @@ func (v *visit) readProcessors(s *system) {
 	}
 }
 
-// sameProcessor finds a processor that another system stated: a host and its baseboard (NVIDIA) both list the CPUs, by
-// the same serial number and model.
-func (v *visit) sameProcessor(class health.Class, uri string, d *processorDoc) bool {
-	serial := serialNumber(string(d.SerialNumber))
-	if serial == "" {
-		return false
+// twin finds the part that another system stated already: a host and its baseboard (NVIDIA GB200) both list the CPUs and
+// their memory, under the same serial number. Within one system nothing is a twin: modules may truly share a serial.
+func (v *visit) twin(p *part, from string) *part {
+	if p.Serial == "" {
+		return nil
 	}
-	for _, p := range v.union.list {
-		if p.Class == class && p.Serial == serial && p.home != "" && !strings.HasPrefix(uri, p.home+"/") && p.Model == string(d.Model) {
-			v.union.byURI[uri] = p
-			return true
+	alike := func(a, b string) bool { return a == "" || b == "" || a == b }
+	for _, q := range v.union.list {
+		if q.Class == p.Class && q.Serial == p.Serial && q.home != p.home && !q.claimed[from] && alike(q.Model, p.Model) &&
+			alike(q.PartNumber, p.PartNumber) && (q.CapacityBytes == 0 || p.CapacityBytes == 0 || q.CapacityBytes == p.CapacityBytes) {
+			if q.claimed == nil {
+				q.claimed = map[string]bool{}
+			}
+			q.claimed[from] = true
+			return q
 		}
 	}
-	return false
+	return nil
 }
 
 type memoryDoc struct {
@@ -133,7 +162,7 @@ func (v *visit) readMemory(s *system) {
 		var d memoryDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, s.Memory, id)
+			v.gapMember(u, e, id)
 			continue
 		}
 		p := &part{home: s.URI}
@@ -161,6 +190,11 @@ func (v *visit) readMemory(s *system) {
 				p.State = health.Critical
 			}
 		}
+		if q := v.twin(p, s.Memory); q != nil {
+			q.also(p)
+			v.union.byURI[u] = q
+			continue
+		}
 		v.union.add(p, u)
 	}
 	if whole {
@@ -187,7 +221,7 @@ func (v *visit) readAdapters(c *chassis) {
 		var d adapterDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, c.Adapters, id)
+			v.gapMember(u, e, id)
 			continue
 		}
 		p := &part{home: c.URI}
@@ -225,7 +259,7 @@ func (v *visit) readPCIe() {
 			var d pcieDoc
 			if e := v.into(u, &d); e != nil {
 				whole = false
-				v.gapMember(u, e, c.PCIe, id)
+				v.gapMember(u, e, id)
 				continue
 			}
 			p := &part{home: c.URI}
@@ -248,7 +282,7 @@ type smartControllerDoc struct {
 	FirmwareVersion                     object[struct {
 		Current object[struct{ VersionString text }]
 	}]
-	Links, OldLinks object[struct{ PhysicalDrives, LogicalDrives link }]
+	Links object[struct{ PhysicalDrives, LogicalDrives link }]
 }
 
 // readSmartStorage reads HPE's own tree. iLO 5 states the same in Storage (merged by serial number), iLO 4 only here.
@@ -259,6 +293,7 @@ func (v *visit) readSmartStorage(s *system) {
 	}
 	if e := v.into(s.SmartStorage, &d); e != nil {
 		v.gap(s.SmartStorage, e, s.SmartStorage, "")
+		v.storageGap(e)
 		return
 	}
 	for _, l := range []link{cmp.Or(d.Links.V.ArrayControllers, d.Old.V.ArrayControllers), cmp.Or(d.Links.V.HostBusAdapters, d.Old.V.HostBusAdapters)} {
@@ -267,17 +302,25 @@ func (v *visit) readSmartStorage(s *system) {
 			continue
 		}
 		uris, whole := v.collection(place, "smart")
+		if !whole {
+			v.storageGap(v.errorOf(place))
+		}
 		for _, u := range uris {
 			var c smartControllerDoc
 			if e := v.into(u, &c); e != nil {
 				whole = false
-				v.gapMember(u, e, place, v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(u)))
+				v.storageGap(e)
+				v.gapMember(u, e, v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(u)))
 				continue
 			}
-			v.smartController(s, place, u, &c)
+			if !v.smartController(s, place, u, &c) {
+				whole = false
+			}
 			if disks := v.link(c.Links.V.PhysicalDrives); disks != "" {
 				if uris, ok := v.collection(disks, "smart"); ok {
-					v.readDrives(s.URI, disks, "SmartStorage."+segment(u), uris)
+					v.readDrives(s.URI, disks, "SmartStorage."+segment(u), uris, true)
+				} else {
+					v.storageGap(v.errorOf(disks))
 				}
 			}
 			if vols := v.link(c.Links.V.LogicalDrives); vols != "" {
@@ -290,12 +333,14 @@ func (v *visit) readSmartStorage(s *system) {
 	}
 }
 
-func (v *visit) smartController(s *system, place, uri string, c *smartControllerDoc) {
+// smartController reports whether the controller could be told from those of Storage.
+func (v *visit) smartController(s *system, place, uri string, c *smartControllerDoc) bool {
 	serial := serialNumber(string(c.SerialNumber))
 	for _, p := range v.union.list {
 		if p.Class == health.ClassStorageController && serial != "" && p.Serial == serial {
 			v.union.byURI[uri] = p
-			return
+			v.mem.Same[uri] = alias{p.ID, p.Place, p.Name}
+			return true
 		}
 	}
 	p := &part{home: s.URI}
@@ -304,15 +349,15 @@ func (v *visit) smartController(s *system, place, uri string, c *smartController
 	p.Name, p.Model, p.Serial = string(cmp.Or(c.Model, c.Name)), string(c.Model), serial
 	p.Location, p.Firmware = string(c.Location), string(c.FirmwareVersion.V.Current.V.VersionString)
 	p.judge(c.Status, true)
-	v.union.add(p, uri)
+	return v.fallback(p, uri)
 }
 
-// smartVolumes reads logical drives where no Storage stated a volume: the two have no identity in common.
+// smartVolumes reads logical drives where Storage states no volumes: the two have no identity in common.
 func (v *visit) smartVolumes(s *system, place, controller string) {
-	if slices.ContainsFunc(v.union.list, func(p *part) bool {
-		return p.Class == health.ClassVolume && !strings.HasPrefix(p.Place, s.SmartStorage)
-	}) {
-		return
+	switch {
+	case s.VolumesBy == byFallback:
+		v.readVolumes(s, place, "SmartStorage."+controller)
+	case s.VolumesBy == byStorage && v.learning:
+		v.inScope(place) // volumes that were named by it before are so no longer
 	}
-	v.readVolumes(s, place, "SmartStorage."+controller)
 }

@@ -4,24 +4,18 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"dewline/health"
-	"dewline/internal/secret"
 )
 
 // all is a visit of every tier that must fail or not, and never leak.
@@ -42,138 +36,6 @@ func failing(t *testing.T, c *Client) *health.Error {
 		t.Errorf("the error holds the password: %v", err)
 	}
 	return e
-}
-
-func TestWrongPasswordIsOneAttempt(t *testing.T) {
-	for _, auth := range []string{AuthAuto, AuthSession, AuthBasic} {
-		t.Run(auth, func(t *testing.T) {
-			srv := newService(t, ownTree(t, "classic"))
-			c := srv.open(t, func(o *Options) { o.Auth = auth; o.Password = secret.New("wrong") })
-			e := failing(t, c)
-			if e.Reason != health.ReasonDenied {
-				t.Errorf("reason %s: %v", e.Reason, e)
-			}
-			tried := srv.failed + len(srv.noAuth)
-			if tried != 1 {
-				reqs, _ := srv.counts()
-				t.Errorf("%d attempts with a wrong password: %v", tried, reqs)
-			}
-			// A learned BMC is tried once, too.
-			mem := read(t, srv.open(t), health.Request{Tiers: health.EveryTier}).Memory
-			srv.failed, srv.noAuth = 0, nil
-			c = srv.open(t, func(o *Options) { o.Auth = auth; o.Password = secret.New("wrong") })
-			if _, err := c.Read(t.Context(), health.Request{Tiers: health.EveryTier, Memory: mem}); health.ReasonFor(err) != health.ReasonDenied {
-				t.Errorf("warm: %v", err)
-			}
-			if tried := srv.failed + len(srv.noAuth); tried != 1 {
-				t.Errorf("warm: %d attempts", tried)
-			}
-		})
-	}
-}
-
-func TestSessionIsKeptAndDeleted(t *testing.T) {
-	srv := newService(t, ownTree(t, "classic"))
-	c := srv.open(t)
-	for range 3 {
-		read(t, c, health.Request{Tiers: health.TiersOf(health.TierReadings)})
-	}
-	if srv.created != 1 {
-		t.Errorf("%d sessions for three visits", srv.created)
-	}
-	if err := c.Close(t.Context()); err != nil || srv.deleted != 1 || len(srv.sessions) != 0 {
-		t.Errorf("close: %v, %d deleted, %d left", err, srv.deleted, len(srv.sessions))
-	}
-	read(t, c, health.Request{Tiers: health.TiersOf(health.TierReadings)})
-	if srv.created != 2 {
-		t.Error("a closed client can be used again")
-	}
-	if err := c.Close(t.Context()); err != nil || len(srv.sessions) != 0 {
-		t.Errorf("second close: %v", err)
-	}
-	if err := c.Close(t.Context()); err != nil {
-		t.Errorf("close without a session: %v", err)
-	}
-}
-
-func TestExpiredSessionIsOneNewLogin(t *testing.T) {
-	srv := newService(t, ownTree(t, "classic"))
-	c := srv.open(t)
-	s := read(t, c, health.Request{Tiers: health.EveryTier})
-	clear(srv.sessions)
-	w := read(t, c, health.Request{Tiers: health.TiersOf(health.TierReadings), Memory: s.Memory})
-	if len(w.Gaps) > 0 || srv.created != 2 {
-		t.Errorf("%d sessions, gaps %+v", srv.created, w.Gaps)
-	}
-	// A BMC that refuses every session: one new login a visit, not one a request.
-	srv.onRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodGet && r.URL.Path != rootURI {
-			w.WriteHeader(http.StatusUnauthorized)
-			return true
-		}
-		return false
-	})
-	if _, err := c.Read(t.Context(), health.Request{Tiers: health.EveryTier, Memory: s.Memory}); health.ReasonFor(err) != health.ReasonDenied {
-		t.Errorf("error %v", err)
-	}
-	if srv.created != 3 {
-		t.Errorf("%d sessions", srv.created)
-	}
-}
-
-func TestFullSessionTableMeansBasicForOneVisit(t *testing.T) {
-	srv := newService(t, ownTree(t, "classic"))
-	full := true
-	srv.onRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		if full && r.Method == http.MethodPost {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprint(w, `{"error":{"@Message.ExtendedInfo":[{"MessageId":"IDRAC.2.1.RAC0218","Message":"The maximum number of user sessions is reached."}]}}`)
-			return true
-		}
-		return false
-	})
-	c := srv.open(t)
-	s := read(t, c, health.Request{Tiers: health.EveryTier})
-	if len(s.Gaps) > 0 || srv.basic == 0 {
-		t.Errorf("%d basic requests, gaps %+v", srv.basic, s.Gaps)
-	}
-	full = false
-	before := srv.basic
-	read(t, c, health.Request{Tiers: health.TiersOf(health.TierReadings)})
-	if srv.created != 1 || srv.basic != before {
-		t.Errorf("the next visit: %d sessions, %d basic requests", srv.created, srv.basic-before)
-	}
-	full = true
-	c = srv.open(t, func(o *Options) { o.Auth = AuthSession })
-	if e := failing(t, c); e.Reason != health.ReasonBusy {
-		t.Errorf("auth session: %v", e)
-	}
-}
-
-func TestServiceWithoutSessionsMeansBasic(t *testing.T) {
-	srv := newService(t, ownTree(t, "classic"))
-	srv.onRequest(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost {
-			w.WriteHeader(http.StatusMethodNotAllowed)
-			return true
-		}
-		return false
-	})
-	s := read(t, srv.open(t), health.Request{Tiers: health.EveryTier})
-	posts := func() (n int) {
-		reqs, _ := srv.counts()
-		for _, r := range reqs {
-			if strings.HasPrefix(r, "POST") {
-				n++
-			}
-		}
-		return n
-	}
-	before := posts()
-	read(t, srv.open(t), health.Request{Tiers: health.TiersOf(health.TierReadings), Memory: s.Memory})
-	if posts() != before {
-		t.Error("that there are no sessions is remembered")
-	}
 }
 
 func TestAnswersAreClassified(t *testing.T) {
@@ -314,85 +176,6 @@ func TestDeadAddressIsUnreachable(t *testing.T) {
 	s, err := c.Read(t.Context(), health.Request{Tiers: health.EveryTier})
 	if health.ReasonFor(err) != health.ReasonUnreachable || s.Cost.Requests != 1 || s.Cost.Connections != 1 {
 		t.Errorf("%v, cost %+v", err, s.Cost)
-	}
-}
-
-func TestCertificates(t *testing.T) {
-	srv := newService(t, ownTree(t, "classic"))
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(srv.Certificate().Raw)
-	plain := hex.EncodeToString(sum[:])
-	var colons []string
-	for _, b := range sum {
-		colons = append(colons, fmt.Sprintf("%02X", b))
-	}
-	for _, c := range []struct {
-		name string
-		tls  TLS
-		ok   bool
-	}{
-		{"unknown to the system's roots", TLS{}, false},
-		{"its CA file", TLS{CAFile: ca}, true},
-		{"a missing CA file", TLS{CAFile: ca + "x"}, false},
-		{"its fingerprint", TLS{Fingerprint: plain}, true},
-		{"its fingerprint with colons", TLS{Fingerprint: strings.Join(colons, ":")}, true},
-		{"another fingerprint", TLS{Fingerprint: strings.Repeat("00", 32)}, false},
-		{"another fingerprint wins over insecure", TLS{Fingerprint: strings.Repeat("00", 32), Insecure: true}, false},
-		{"not verified", TLS{Insecure: true}, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			srv.reset()
-			cl := srv.open(t, func(o *Options) { o.TLS = c.tls })
-			_, err := cl.Read(t.Context(), health.Request{Tiers: health.TiersOf(health.TierReadings)})
-			if c.ok && err != nil || !c.ok && health.ReasonFor(err) != health.ReasonTLS {
-				t.Errorf("%v", err)
-			}
-			if reqs, _ := srv.counts(); !c.ok && len(reqs) > 0 {
-				t.Errorf("requests went to an unverified BMC: %v", reqs)
-			}
-		})
-	}
-	if _, err := Open("t", Options{Address: srv.URL, TLS: TLS{Fingerprint: "abc"}}); err == nil {
-		t.Error("half a fingerprint is refused")
-	}
-}
-
-func TestPlainHTTPServerIsATLSError(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
-	go func() { _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close() })
-	c, err := Open("t", Options{Address: "https://" + l.Addr().String(), TLS: TLS{Insecure: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e := failing(t, c); e.Reason != health.ReasonTLS {
-		t.Errorf("%v", e)
-	}
-}
-
-func TestAddresses(t *testing.T) {
-	for _, c := range []struct {
-		address string
-		ok      bool
-	}{
-		{"https://10.0.0.7", true}, {"https://bmc.example:8443", true}, {"https://[fd00::7]", true}, {"https://[fd00::7]:443/", true},
-		{"http://127.0.0.1:8000", true}, {"http://[::1]:8000", true}, {"http://localhost:1", true},
-		{"http://10.0.0.7", false}, {"10.0.0.7", false}, {"ftp://10.0.0.7", false}, {"https://", false}, {"https://u:p@10.0.0.7", false},
-		{"https://10.0.0.7/redfish", false}, {"https://10.0.0.7?x=1", false}, {"", false},
-	} {
-		if _, err := Open("t", Options{Address: c.address}); (err == nil) != c.ok {
-			t.Errorf("%q: %v", c.address, err)
-		}
-	}
-	if _, err := Open("t", Options{Address: "https://10.0.0.7", Auth: "token"}); err == nil {
-		t.Error("an unknown auth is refused")
 	}
 }
 
@@ -619,7 +402,8 @@ func TestAtMostTwoRequestsAtOnce(t *testing.T) {
 		return true
 	})
 	s := read(t, srv.open(t), health.Request{Tiers: health.EveryTier})
-	if _, conns := srv.counts(); most.Load() > 2 || conns > 2 || s.Cost.Connections != conns {
+	// A second dial may be under way, and counted, when the first connection has already answered everything.
+	if _, conns := srv.counts(); most.Load() > 2 || conns > 2 || s.Cost.Connections < conns || s.Cost.Connections > 2 {
 		t.Errorf("%d requests at once on %d connections, %d counted", most.Load(), conns, s.Cost.Connections)
 	}
 }

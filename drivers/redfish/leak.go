@@ -122,7 +122,7 @@ func (v *visit) readDetectors(home, place string, uris []string) bool {
 		var d detectorDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, at, v.union.identity(health.ClassLeakDetector, home, segment(u)))
+			v.gapMember(u, e, v.union.identity(health.ClassLeakDetector, home, segment(u)))
 			continue
 		}
 		v.addDetector(home, at, u, segment(u), &d)
@@ -318,7 +318,7 @@ func (v *visit) readAlarms(c *chassis) {
 		var d alarmDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, c.Alarms, id)
+			v.gapMember(u, e, id)
 			continue
 		}
 		p := &part{home: c.URI}

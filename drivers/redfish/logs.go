@@ -137,19 +137,6 @@ func skipLog(uri string, d *logServiceDoc) string {
 	return ""
 }
 
-// mark identifies an entry that was read before.
-type mark struct {
-	ID  string `json:"i"`
-	Key string `json:"k"`
-}
-
-// cursor is how far a log was read.
-type cursor struct {
-	Generation int    `json:"g"`
-	Marks      []mark `json:"m"` // the newest entries read, newest first
-	Count      int    `json:"n"` // entries in the log then
-}
-
 // entry is a log entry as read.
 type entry struct {
 	mark
@@ -203,8 +190,6 @@ type listing struct {
 	entries []entry
 	total   *int
 	newest  bool // the service lists the newest entry first
-	whole   bool // from the oldest entry that is there, or from a known one, to the newest
-	capped  bool
 }
 
 func (v *visit) readLog(l *logService, info *health.LogInfo) {
@@ -242,72 +227,6 @@ func (v *visit) readLog(l *logService, info *health.LogInfo) {
 	}
 }
 
-// follow finds the entries that are new since the cursor, and the next cursor.
-func follow(cur *cursor, lst *listing, limit int, info *health.LogInfo) ([]entry, cursor) {
-	all := lst.entries
-	next := cursor{Generation: 1}
-	fresh := all
-	switch {
-	case cur == nil:
-		fresh = all[max(0, len(all)-limit):]
-	case len(cur.Marks) == 0: // it was empty
-		next.Generation = cur.Generation
-	default:
-		next.Generation = cur.Generation
-		at := -1
-		for _, m := range cur.Marks {
-			if at = slices.IndexFunc(all, func(e entry) bool { return e.mark == m }); at >= 0 {
-				break
-			}
-		}
-		switch {
-		case at >= 0:
-			fresh = all[at+1:]
-		case len(all) == 0:
-			if info.More {
-				next.Marks, next.Count = cur.Marks, cur.Count
-				return nil, next
-			}
-			info.Cleared = true
-			next.Generation++
-		case wrapped(cur, lst):
-			info.Lost = true
-		default:
-			// IDs start anew: the log was cleared, and what it held until then may not all have been read.
-			info.Cleared = true
-			next.Generation++
-		}
-	}
-	for i := len(all) - 1; i >= 0 && len(next.Marks) < maxMarks; i-- {
-		next.Marks = append(next.Marks, all[i].mark)
-	}
-	if lst.total != nil {
-		next.Count = *lst.total
-	} else {
-		next.Count = len(all)
-	}
-	return fresh, next
-}
-
-// wrapped tells a log that went on past everything known from one that was cleared: its IDs go on.
-func wrapped(cur *cursor, lst *listing) bool {
-	last, ok := numericID(cur.Marks[0].ID)
-	first, ok2 := numericID(lst.entries[0].ID)
-	if ok && ok2 {
-		return first > last
-	}
-	n := len(lst.entries)
-	if lst.total != nil {
-		n = *lst.total
-	}
-	return n >= cur.Count
-}
-
-func numericID(id string) (int64, bool) {
-	n, err := strconv.ParseInt(id, 10, 64)
-	return n, err == nil
-}
-
 // listLog reads a log's collection as far as needed. Beside an error it gives what was read before it.
 func (v *visit) listLog(l *logService, cur *cursor, limit int) (listing, *health.Error) {
 	// A log that lists oldest first and honours $skip is read from the last known entry on.
@@ -327,7 +246,6 @@ func (v *visit) listLog(l *logService, cur *cursor, limit int) (listing, *health
 		} else {
 			slices.Reverse(lst.entries)
 		}
-		lst.whole = true
 		return lst, nil
 	}
 	if !lst.newest && cur == nil && lst.total != nil && *lst.total > limit && limit > 0 && l.Skip >= 0 {
@@ -349,13 +267,12 @@ func (v *visit) listLog(l *logService, cur *cursor, limit int) (listing, *health
 			break
 		}
 		if pages[next] || len(pages) >= maxPages || len(lst.entries) >= maxEntries {
-			lst.capped = true
 			break
 		}
 		pages[next] = true
 		p, following, e := v.logPage(next, cur)
 		if e != nil {
-			if e.Reason == health.ReasonNotFound && statusCode(e) == 404 && lst.newest == false {
+			if e.Reason == health.ReasonNotFound && statusCode(e) == 404 && !lst.newest {
 				// Recorded trees and some firmware name a page that is not there: the log ends here.
 				break
 			}
@@ -380,7 +297,6 @@ func (v *visit) listLog(l *logService, cur *cursor, limit int) (listing, *health
 	if lst.newest {
 		slices.Reverse(lst.entries)
 	}
-	lst.whole = !lst.capped
 	return lst, nil
 }
 

@@ -88,7 +88,7 @@ func (v *visit) readPower(c *chassis) {
 			}
 			v.union.add(p, place+"/"+bases[i])
 		}
-		v.listed(c.URI, place, len(*d.PowerControl))
+		v.listed(place, len(*d.PowerControl))
 	}
 	if d.Voltages != nil {
 		v.legacyArray(c, c.Power+"#Voltages", *d.Voltages, health.ClassVoltage, func(p *part, s *legacySensor) {
@@ -136,7 +136,7 @@ func (v *visit) legacySupplies(c *chassis, list []legacySupply) {
 		}
 		v.union.add(p, place+"/"+bases[i])
 	}
-	v.listed(c.URI, place, len(list))
+	v.listed(place, len(list))
 }
 
 // supplyValues sets what both trees name alike. A capacity of 0 is not told.
@@ -230,7 +230,7 @@ func (v *visit) readSupplies(c *chassis, uris []string, place string) memberResu
 		var d supplyDoc
 		if e := v.into(u, &d); e != nil {
 			r.whole = false
-			v.gapMember(u, e, cmp.Or(place, parent(u)), v.union.identity(health.ClassPSU, c.URI, segment(u)))
+			v.gapMember(u, e, v.union.identity(health.ClassPSU, c.URI, segment(u)))
 			continue
 		}
 		docs[u] = d
@@ -348,7 +348,7 @@ func (v *visit) readBatteries(c *chassis, place string) {
 		id := v.union.identity(health.ClassBattery, c.URI, segment(u))
 		if e := v.into(u, &d); e != nil {
 			whole = false
-			v.gapMember(u, e, place, id)
+			v.gapMember(u, e, id)
 			continue
 		}
 		p := &part{home: c.URI}

@@ -61,8 +61,9 @@ var (
 	dewName      = regexp.MustCompile(`(?i)dew.?point`)
 	usageName    = regexp.MustCompile(`(?i)usage|utili[sz]ation`)
 	pumpName     = regexp.MustCompile(`(?i)(^|[^a-z])pump`)
-	// Not absolute: the digital thermal sensor of Lenovo XCC ("CPU 1 DTS", -51 °C below throttling), the T.Limit of NVIDIA.
-	marginName = regexp.MustCompile(`(?i)(^|[^a-z])DTS([^a-z]|$)|margin|headroom|temp_?limit|t\.?limit`)
+	// Not absolute: the digital thermal sensor of Lenovo XCC ("CPU 1 DTS", -51 °C below throttling), the T.Limit of NVIDIA,
+	// "Agg Therm Mrgn 1" and "P1 DIMM Thrm 1" of Intel S2600 boards.
+	marginName = regexp.MustCompile(`(?i)(^|[^a-z])DTS([^a-z]|$)|margin|mrgn|dimm thrm|headroom|temp_?limit|t\.?limit`)
 	fanName    = regexp.MustCompile(`(?i)(^|[^a-z])(fan|pwm)|fan\d|pwm`)
 )
 
@@ -300,14 +301,20 @@ func (v *visit) readSensors(home, place string, full bool) {
 			if k.ID == "" {
 				v.gap(u, e, place, "")
 			} else {
-				v.gapMember(u, e, place, k.ID)
+				v.gapMember(u, e, k.ID)
 			}
 			uris[i] = ""
 		}
 	}
+	named := map[string]int{} // Fan -> tachometers that name it
+	for i, u := range uris {
+		if m := measureOf(&docs[i]); u != "" && m.q == health.Speed {
+			named[v.namedFan(&docs[i])]++
+		}
+	}
 	for i, u := range uris {
 		if u != "" {
-			v.addSensor(home, place, u, &docs[i])
+			v.addSensor(home, place, u, &docs[i], named)
 		}
 	}
 	if whole {
@@ -315,9 +322,14 @@ func (v *visit) readSensors(home, place string, full bool) {
 	}
 }
 
-func (v *visit) addSensor(home, place, uri string, d *sensorDoc) {
+func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[string]int) {
 	m := measureOf(d)
 	key := sensorKey{Place: place}
+	if old := v.mem.Sensors[uri]; old.Often {
+		v.often[uri] = true
+	} else if !v.full && old.Covered {
+		return // an expanded collection has it; what states its value is not read in this visit
+	}
 	if c, ok := v.union.cited[uri]; ok {
 		// A supply's metrics or a fan state this value; the sensor adds its thresholds.
 		for i := range c.p.values {
@@ -375,9 +387,20 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc) {
 	if old.Often && !learn {
 		p.Tier = health.TierReadings
 	}
-	q, isNew := v.union.merge(p, uri, place)
+	var sources []string
+	stated := true // by what is read with the readings as well
+	if fan := v.turns(m.class, home, uri, d, named); fan != "" && v.full {
+		sources = append(sources, fan)
+		if q := v.union.match(p, uri, place, fan); q != nil {
+			stated = q.has(m.q)
+		}
+	}
+	q, isNew := v.union.merge(p, uri, place, sources...)
+	if !isNew && len(sources) > 0 {
+		v.mem.Same[uri] = alias{q.ID, q.Place, q.Name}
+	}
 	key.ID = q.ID
-	key.Covered = !isNew && q != p || v.aliased(uri)
+	key.Covered = (!isNew && q != p || v.aliased(uri)) && stated
 	_, ranked := sensorRank[m.class]
 	key.Often = !key.Covered && (ranked || v.mem.Expand["sensors"] || v.soleTree(home))
 	if learn {
@@ -445,7 +468,14 @@ func (v *visit) boundOften() {
 			l = append(l, often{u, r})
 		}
 	}
-	slices.SortFunc(l, func(a, b often) int { return cmp.Or(a.rank-b.rank, strings.Compare(a.uri, b.uri)) })
+	// Those read often before stay so: a part whose tier rose would count as unread in every visit between.
+	before := func(o often) int {
+		if v.often[o.uri] {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(l, func(a, b often) int { return cmp.Or(before(a)-before(b), a.rank-b.rank, strings.Compare(a.uri, b.uri)) })
 	beside, alone := 0, 0
 	for _, o := range l {
 		if o.rank <= 1 {
@@ -453,16 +483,16 @@ func (v *visit) boundOften() {
 				continue
 			}
 		} else if v.legacyPlace(parent(o.uri)) {
-			if beside++; beside <= besideLegacy && o.rank <= 4 {
+			if beside++; v.often[o.uri] || beside <= besideLegacy && o.rank <= 4 {
 				continue
 			}
-		} else if alone++; alone <= oftenSensors {
+		} else if alone++; v.often[o.uri] || alone <= oftenSensors {
 			continue
 		}
 		k := v.mem.Sensors[o.uri]
 		k.Often = false
 		v.mem.Sensors[o.uri] = k
-		if p := v.union.byID[k.ID]; p != nil && p.member && p.Tier == health.TierReadings {
+		if p := v.union.byID[k.ID]; p != nil && p.member && p.Place == parent(o.uri) && p.Tier == health.TierReadings {
 			p.Tier = health.TierHealth
 		}
 	}

@@ -93,17 +93,15 @@ func (c *Client) loginLocked(ctx context.Context, v *visit) error {
 	return &health.Error{Reason: health.ReasonUnsupported, Op: "log in", Err: errors.New("the service has no sessions; set auth = \"basic\"")}
 }
 
+// sessionURIs are the places to try: the root's, then the standard one; the old one only if the root names none.
 func sessionURIs(learned string) []string {
-	var l []string
-	if learned != "" {
-		l = append(l, learned)
+	switch learned {
+	case "":
+		return standardSessions
+	case standardSessions[0]:
+		return []string{learned}
 	}
-	for _, s := range standardSessions {
-		if s != learned {
-			l = append(l, s)
-		}
-	}
-	return l
+	return []string{learned, standardSessions[0]}
 }
 
 // createSession is one POST, one attempt.

@@ -99,6 +99,9 @@ func (v *visit) readSystems() *health.Error {
 			v.identify(&d)
 		}
 	}
+	if first == nil && len(v.mem.Systems) > 0 {
+		v.inScope(parent(v.mem.Systems[0].URI))
+	}
 	switch {
 	case on > 0:
 		v.hostPower = health.HostOn

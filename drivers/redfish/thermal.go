@@ -172,7 +172,7 @@ func (v *visit) legacyArray(c *chassis, place string, list []legacySensor, class
 			v.union.byURI[ds] = q
 		}
 	}
-	v.listed(c.URI, place, len(list))
+	v.listed(place, len(list))
 }
 
 // measured is the one part a sensor is about: chassis, systems and the like are no parts.
@@ -195,10 +195,17 @@ func (v *visit) measured(items []link) string {
 // distinct gives each element of an array a base for its ID: its name, and where names are no identity the member id as
 // well (every supply of an iLO is called HpeServerPowerSupply). Which names are none is kept: a twin that goes must not
 // rename the one that stays.
+//
+// Supplies and fans come in sets: a name of theirs without a number is the whole set's, also while only one of it is
+// there.
 func (v *visit) distinct(place string, names, alts []string) []string {
 	count := map[string]int{}
+	set := strings.HasSuffix(place, "#PowerSupplies") || strings.HasSuffix(place, "#Fans")
 	for _, n := range names {
 		count[n]++
+		if set && !strings.ContainsAny(n, "0123456789") {
+			count[n]++
+		}
 	}
 	for n, k := range count {
 		if (k > 1 || n == "") && !slices.Contains(v.mem.Twins[place], n) && len(v.mem.Twins[place]) < 256 {
@@ -226,14 +233,13 @@ func (v *visit) distinct(place string, names, alts []string) []string {
 }
 
 // listed notes an array or collection as read whole, and that it lists parts.
-func (v *visit) listed(home, place string, n int) {
+func (v *visit) listed(place string, n int) {
 	v.inScope(place)
 	doc, sub, ok := strings.Cut(place, "#")
 	if ok && n > 0 && !slices.Contains(v.mem.Parts[doc], sub) {
 		v.mem.Parts[doc] = append(v.mem.Parts[doc], sub)
 		slices.Sort(v.mem.Parts[doc])
 	}
-	_ = home
 }
 
 // gapDoc notes that the arrays of a document were not read: those that ever listed a part, all if none is known.
@@ -316,210 +322,5 @@ func (v *visit) redundancy(home, place string, list []redundancyDoc, class healt
 		}
 		v.union.add(p, place+"/"+bases[i])
 	}
-	v.listed(home, place, len(list))
-}
-
-// excerpt is a SensorExcerpt, or the one sensor's number alone.
-type excerpt struct {
-	Reading, SpeedRPM number
-	Source            link
-	Device            string
-	set               bool
-}
-
-func (x *excerpt) UnmarshalJSON(b []byte) error {
-	*x = excerpt{}
-	var o struct {
-		Reading, SpeedRPM number
-		DataSourceURI     link `json:"DataSourceUri"`
-		ID                link `json:"@odata.id"`
-		DeviceName        text
-	}
-	if len(b) > 0 && b[0] == '{' {
-		if decode(b, &o) != nil {
-			return nil
-		}
-		*x = excerpt{Reading: o.Reading, SpeedRPM: o.SpeedRPM, Source: cmp.Or(o.DataSourceURI, o.ID), Device: string(o.DeviceName), set: true}
-		return nil
-	}
-	_ = x.Reading.UnmarshalJSON(b)
-	x.set = x.Reading.OK
-	return nil
-}
-
-type coolingDoc struct {
-	Fans          link
-	Pumps         link
-	LeakDetection many[link]
-	FanRedundancy *many[redundancyDoc]
-	Oem           object[struct {
-		Hpe object[struct{ LiquidCoolingLeakageDetected flag }]
-	}]
-}
-
-type fanDoc struct {
-	ID                                            text `json:"Id"`
-	Name, PhysicalContext                         text
-	Status                                        status
-	SpeedPercent                                  excerpt
-	PumpSpeedPercent                              excerpt
-	PowerWatts                                    excerpt
-	Location                                      location
-	Manufacturer, Model, SerialNumber, PartNumber text
-	FirmwareVersion                               text
-	Thresholds                                    object[sensorThresholds]
-}
-
-// readCooling reads ThermalSubsystem. In a readings visit only what Thermal does not state.
-func (v *visit) readCooling(c *chassis, full bool) {
-	if !full {
-		v.readFans(c, c.Fans, "", health.ClassFan)
-		return
-	}
-	var d coolingDoc
-	if e := v.into(c.Cooling, &d); e != nil {
-		v.gap(c.Cooling, e, c.Cooling, "")
-		v.goneLink(e)
-		return
-	}
-	if d.FanRedundancy != nil && c.Thermal == "" {
-		v.redundancy(c.URI, c.Cooling+"#FanRedundancy", *d.FanRedundancy, health.ClassSensor, "Fan Redundancy", health.TierHealth)
-	}
-	if f := d.Oem.V.Hpe.V.LiquidCoolingLeakageDetected; f.OK {
-		v.hpeLeak(c, f.V)
-	}
-	if place := v.link(d.Fans); place != "" {
-		uris, ok := v.collection(place, "fans")
-		before := len(c.Fans)
-		extra := v.readFans(c, uris, place, health.ClassFan)
-		if ok && extra.whole {
-			v.inScope(place)
-			c.Fans = extra.own
-		} else if before == 0 {
-			c.Fans = extra.own
-		}
-	}
-	if place := v.link(d.Pumps); place != "" {
-		uris, ok := v.collection(place, "pumps")
-		if r := v.readFans(c, uris, place, health.ClassPump); ok && r.whole {
-			v.inScope(place)
-		}
-	}
-	for _, l := range d.LeakDetection {
-		if u := v.link(l); u != "" {
-			v.readLeakDetection(c.URI, u, &c.Leak)
-		}
-	}
-}
-
-// memberResult says what reading a collection's members brought.
-type memberResult struct {
-	whole bool     // every member was read
-	own   []string // members that are parts of their own, not stated by another tree
-}
-
-// readFans reads Fan or Pump resources. place is their collection, "" to take it from each URI.
-func (v *visit) readFans(c *chassis, uris []string, place string, class health.Class) memberResult {
-	r := memberResult{whole: true}
-	v.direct(uris)
-	type item struct {
-		p      *part
-		uri    string
-		source string
-		place  string
-	}
-	var items []item
-	for _, u := range uris {
-		var d fanDoc
-		at := cmp.Or(place, parent(u))
-		if e := v.into(u, &d); e != nil {
-			r.whole = false
-			v.gapMember(u, e, at, v.union.identity(class, c.URI, segment(u)))
-			continue
-		}
-		p := &part{home: c.URI}
-		p.Class, p.Place, p.Tier = class, at, health.TierReadings
-		p.ID = v.union.identity(class, c.URI, segment(u))
-		p.Name = string(cmp.Or(d.Name, text(segment(u))))
-		p.Location, p.Context = d.Location.label, snake(string(d.PhysicalContext))
-		p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
-		p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
-		p.names = norms(p.Name, p.Location, segment(u))
-		p.judge(d.Status, false)
-		x := d.SpeedPercent
-		if !x.set {
-			x = d.PumpSpeedPercent
-		}
-		setSpeed(p, x)
-		p.set(health.Power, health.Watt, d.PowerWatts.Reading, nil)
-		items = append(items, item{p, u, v.link(x.Source), at})
-	}
-	var legacy, loose []*part
-	for _, p := range v.union.list {
-		if p.Class == class && p.home == c.URI && p.legacy {
-			legacy = append(legacy, p)
-		}
-	}
-	matched := false
-	for _, it := range items {
-		if v.union.match(it.p, it.uri, it.place, it.source) != nil {
-			matched = true
-		}
-		loose = append(loose, it.p)
-	}
-	var pairs map[*part]*part
-	if !matched {
-		pairs = pairOrdinals(legacy, loose)
-	}
-	for _, it := range items {
-		if l := pairs[it.p]; l != nil {
-			v.mem.Same[it.uri] = alias{ID: l.ID, Place: l.Place, Name: l.Name}
-		}
-		p, isNew := v.union.merge(it.p, it.uri, it.place, it.source)
-		if it.source != "" {
-			v.union.byURI[it.source] = p
-		}
-		if _, same := v.mem.Same[it.uri]; isNew && !same {
-			r.own = append(r.own, it.uri)
-		}
-	}
-	return r
-}
-
-// setSpeed takes a FanSpeedPercent excerpt. Lenovo XCC writes the speed in rpm into the percentage as well.
-func setSpeed(p *part, x excerpt) {
-	p.set(health.Speed, health.RPM, x.SpeedRPM, nil)
-	if !x.Reading.OK {
-		return
-	}
-	switch {
-	case x.SpeedRPM.OK && (x.Reading.V == x.SpeedRPM.V && x.Reading.V != 0 || x.Reading.V > 200):
-	case x.Reading.V > 200:
-		p.set(health.Speed, health.RPM, x.Reading, nil)
-	default:
-		p.set(health.Duty, health.Percent, x.Reading, nil)
-	}
-}
-
-// parent is the collection a member stands in.
-func parent(uri string) string {
-	uri, _, _ = strings.Cut(uri, "?")
-	if i := strings.LastIndexByte(uri, '/'); i > 0 {
-		return uri[:i]
-	}
-	return uri
-}
-
-// gapMember notes a member that was listed and not read. Its ID is what it would have been, or what it was learned as.
-func (v *visit) gapMember(uri string, e *health.Error, place string, id health.ComponentID) {
-	if a, ok := v.mem.Same[uri]; ok {
-		// Another resource states it too; only if that was not read either is there a gap.
-		if v.union.byID[a.ID] != nil {
-			return
-		}
-		id = a.ID
-	}
-	v.gap(uri, e, "", id)
-	v.goneLink(e)
-	_ = place
+	v.listed(place, len(list))
 }

@@ -93,9 +93,13 @@ func (u *union) add(p *part, uri string) *part {
 	return p
 }
 
+// coldest is what a temperature sensor of a server can measure (TMP75 and its like); below it is a margin that nothing
+// tells apart, or a sentinel.
+const coldest = -55
+
 // set gives a part a reading. The first resource that states a quantity wins: they are read in the order of trust.
 func (p *part) set(q health.Quantity, unit health.Unit, n number, th *health.Thresholds) {
-	if !n.OK || math.IsInf(n.V, 0) || math.IsNaN(n.V) {
+	if !n.OK || math.IsInf(n.V, 0) || math.IsNaN(n.V) || q == health.Temperature && n.V < coldest {
 		return
 	}
 	for i := range p.values {

@@ -229,6 +229,9 @@ func temperatureSensor(url string, d doc) *part {
 	case ok && onlyLower(obj(d, "Thresholds")):
 		p.says(health.TemperatureMargin, v, true)
 		p.forbid = append(p.forbid, health.Temperature)
+	case ok && hasUnits && units == "": // a margin by its name, in what unit is not told
+		p.says(health.TemperatureMargin, v, false)
+		p.forbid = append(p.forbid, health.Temperature)
 	case ok:
 		p.celsius(v)
 	}

@@ -1,8 +1,10 @@
 package coverage_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,9 +66,12 @@ func compareTiers(t *testing.T, c, fresh *redfish.Client, snap *health.Snapshot)
 
 func sameMachine(t *testing.T, what string, c *redfish.Client, known *health.Known, grows bool) {
 	t.Helper()
+	var cost []string
+	defer func() { t.Logf("%s, requests: %s", what, strings.Join(cost, ", ")) }()
 	for _, tier := range health.AllTiers {
 		tiers := health.TiersOf(tier)
 		s := read(t, c, health.Request{Tiers: tiers, Cursors: known.Cursors, Memory: known.Memory, LogLimit: -1})
+		cost = append(cost, fmt.Sprintf("%s %d", tier, s.Cost.Requests))
 		v := visitOf(tiers, s)
 		for _, k := range known.Components {
 			if known.Gone(k.Component, v) {
@@ -106,9 +111,8 @@ func checkTiers(t *testing.T, comps []*reported) {
 	}
 }
 
-// compareScope: a part whose place no visit reads whole could vanish unseen. A machine does not vanish from
-// itself.
-func compareScope(t *testing.T, srv *bmcsim.RedfishServer, snap *health.Snapshot, basicOnly bool) {
+// compareScope: a part whose place no visit reads whole could vanish unseen. A machine does not vanish from itself.
+func compareScope(t *testing.T, snap *health.Snapshot) {
 	whole := map[string]bool{}
 	for _, p := range snap.Scope {
 		whole[p] = true
@@ -118,6 +122,10 @@ func compareScope(t *testing.T, srv *bmcsim.RedfishServer, snap *health.Snapshot
 			t.Errorf("%s: its place %q was not read whole: it could vanish unseen", c.ID, c.Place)
 		}
 	}
+}
+
+// checkManners: a reader changes nothing, has one session for each client and at most two requests in flight.
+func checkManners(t *testing.T, srv *bmcsim.RedfishServer, basicOnly bool) {
 	const clients = 4
 	writes := 0
 	if basicOnly { // the try to log in, where there is no session service
