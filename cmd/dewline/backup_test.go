@@ -355,3 +355,37 @@ func TestStatusTellsOfRetentionAndBackups(t *testing.T) {
 		t.Errorf("%v: %s", err, lines[len(lines)-1])
 	}
 }
+
+// TestDaemonBacksUpWhileOthersLook: a real daemon on the simulated room makes its backup at the start; export, backup and status work
+// beside it; and what it keeps is stopped clean.
+func TestDaemonBacksUpWhileOthersLook(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	_, conf, dataDir, env := room(t, fmt.Sprintf("[backup]\npath = %q\nschedule = \"@every 2s\"\nkeep = 2\n[retention]\nmax_size = \"64MiB\"\n", folder))
+	d := startDaemon(t, conf, env...)
+	eventually(t, "three scheduled backups, of which two are kept", func() bool {
+		made, err := backups(folder)
+		return err == nil && len(made) == 2 && lastSeq(t, dataDir) > 20
+	})
+	code, stdout, stderr := runProgram(t, "export", "--data-dir", dataDir, "--what", "readings")
+	if n := strings.Count(stdout, "\n"); code != exitOK || n < 50 {
+		t.Errorf("export beside the daemon: exit %d, %d rows, %s", code, n, stderr)
+	}
+	file := filepath.Join(t.TempDir(), "now.db")
+	if code, _, stderr := runProgram(t, "backup", "--data-dir", dataDir, "--to", file); code != exitOK {
+		t.Errorf("backup beside the daemon: exit %d, %s", code, stderr)
+	}
+	if _, stdout, _ := runProgram(t, "status", "--data-dir", dataDir); !strings.Contains(stdout, "last backup 20") {
+		t.Errorf("status: %s", stdout)
+	}
+	d.stop()
+	if strings.Contains(d.stderr.String(), "no [backup] is configured") || !strings.Contains(d.stderr.String(), "same file system") {
+		t.Errorf("it said: %s", d.stderr)
+	}
+	if err := sqlite.VerifyBackup(t.Context(), file); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(folder, ".dewline-backup-*")); err != nil || len(left) > 0 {
+		t.Errorf("%v are left, %v", left, err)
+	}
+}
