@@ -431,7 +431,7 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 	}
 }
 
-func TestPrivilegeBeyondTheUserIsDenied(t *testing.T) {
+func TestAnOperatorSessionRisesToItsPrivilege(t *testing.T) {
 	t.Parallel()
 	m := newSim(t, 0)
 	c := m.open(t, func(o *Options) { o.Username, o.Password, o.Privilege = "oper", secret.New("operpass"), "operator" })
@@ -481,22 +481,5 @@ func TestDeadlineCutsAVisitShort(t *testing.T) {
 	}
 	if len(cut.Readings) == 0 || len(cut.Readings) >= len(s.Readings) {
 		t.Errorf("%d readings of %d", len(cut.Readings), len(s.Readings))
-	}
-}
-
-func BenchmarkReadings(b *testing.B) {
-	for _, extra := range []int{0, 28, 120} {
-		b.Run(fmt.Sprintf("sensors=%d", 32+extra), func(b *testing.B) {
-			m := newSim(b, extra)
-			c := m.open(b)
-			s := mustRead(b, c, health.Request{Tiers: health.EveryTier})
-			req := health.Request{Tiers: health.TiersOf(health.TierReadings), Memory: s.Memory}
-			exchanges := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				exchanges += mustRead(b, c, req).Cost.Exchanges
-			}
-			b.ReportMetric(float64(exchanges)/float64(b.N), "exchanges/op")
-		})
 	}
 }
