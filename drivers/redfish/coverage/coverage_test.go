@@ -55,10 +55,10 @@ func TestDriverReportsEveryPartOfEveryCapture(t *testing.T) {
 		}
 	}
 	chosen := map[string]bool{}
-	for _, j := range sample(t, "tier by tier", deep, 2, name) {
+	for _, j := range sample(t, "tier by tier", deep, 1, name) {
 		chosen[name(j)] = true
 	}
-	for _, j := range append(always, sample(t, "other habits of a service", other, 4, name)...) {
+	for _, j := range append(always, sample(t, "other habits of a service", other, 3, name)...) {
 		j.h.tiers = chosen[name(j)]
 		t.Run(name(j), func(t *testing.T) {
 			t.Parallel()
