@@ -356,7 +356,7 @@ func TestRunDropsAndSaysTroubleOnce(t *testing.T) {
 			t.Errorf("it said: %s", &log)
 		}
 		must(t, db.Record(t.Context(), m.Visit(time.Now())))
-		onWriter(t, db, "UPDATE fresh SET data = x'0100000000ff', hour = hour - 2")
+		onWriter(t, db, "UPDATE fresh SET data = x'0100000000ff', hour = hour - 2 WHERE seq = (SELECT max(seq) FROM fresh)")
 		time.Sleep(10 * time.Minute)
 		if n := strings.Count(log.String(), "keep store: compact"); n != 1 {
 			t.Errorf("said %d times: %s", n, &log)
