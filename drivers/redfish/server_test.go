@@ -240,31 +240,6 @@ func ofClass(s *health.Snapshot, class health.Class) []health.Component {
 	return l
 }
 
-// treeFromDir reads an unpacked tree: PATH/index.json is /redfish/v1/PATH.
-func treeFromDir(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	tree := map[string]string{}
-	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
-		if err != nil || d.Name() != "index.json" {
-			return err
-		}
-		b, err := os.ReadFile(p)
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, filepath.Dir(p))
-		if err != nil {
-			return err
-		}
-		tree[path.Join(rootURI, filepath.ToSlash(rel))] = string(b)
-		return nil
-	})
-	if err != nil || len(tree) == 0 {
-		t.Fatalf("tree %s: %d resources, %v", dir, len(tree), err)
-	}
-	return tree
-}
-
 // captures lists the recorded machines, or skips the test.
 func captures(t testing.TB) map[string]string {
 	t.Helper()

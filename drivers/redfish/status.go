@@ -118,8 +118,6 @@ func canonicalState(s string) string {
 	return s
 }
 
-func absent(s status) bool { return canonicalState(s.State) == string(schemas.AbsentState) }
-
 // running reports whether the part works as far as its State says.
 func running(s status) bool { return canonicalState(s.State) == string(schemas.EnabledState) }
 
