@@ -193,6 +193,11 @@ func (l levels) thresholds() *health.Thresholds {
 
 // delta writes what the visit changes of what is known: Recall gives back what Known.Apply makes of it.
 func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) error {
+	if d.Endpoint != "" {
+		if err := w.moved(ctx, t, d.Endpoint); err != nil {
+			return err
+		}
+	}
 	if d.Endpoint != "" || d.Driver != "" || d.HostPower != nil || !d.FirstSeen.IsZero() {
 		var power any
 		if d.HostPower != nil {
