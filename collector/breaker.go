@@ -20,7 +20,7 @@ func accessAfter(a health.Access, id health.TargetID, result health.Result, reas
 	case result == health.Missed || reason == health.ReasonStopped:
 		return a, false // says nothing of the target
 	case result != health.Failed:
-		if a.State == health.AccessOK && a.Failures == 0 {
+		if a.State == health.AccessOK && a.Failures == 0 && !a.Since.IsZero() { // no Since: it has never answered yet
 			return a, false
 		}
 		return health.Access{State: health.AccessOK, Since: now}, true

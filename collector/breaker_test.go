@@ -316,3 +316,24 @@ func TestEveryTickIsAccountedForOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestOKSinceTheFirstAnswer(t *testing.T) {
+	bubble(t, "a target that has always answered is ok since its first visit", func(t *testing.T) {
+		r := newRig(t)
+		begin := time.Now()
+		r.add("db-1", everyMinute, func(_ context.Context, _ int, req health.Request) (*health.Snapshot, error) { return healthy(req), nil })
+		r.run(30 * time.Minute)
+		a := r.known("db-1").Access
+		if first := r.visits()[0]; a.State != health.AccessOK || !a.Since.Equal(first.At().Add(first.Took)) {
+			t.Errorf("access %+v, the first visit was at %s, %s after the start", a, first.At(), first.At().Sub(begin))
+		}
+	})
+	bubble(t, "one that has never answered is ok since never", func(t *testing.T) {
+		r := newRig(t)
+		r.add("db-1", everyMinute, func(ctx context.Context, _ int, _ health.Request) (*health.Snapshot, error) { return hang(ctx) })
+		r.run(10 * time.Second) // stopped in its first visit
+		if a := r.known("db-1").Access; !a.Since.IsZero() {
+			t.Errorf("access %+v", a)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"time"
 
@@ -40,6 +41,9 @@ func (b *builder) delta(v *health.Visit) {
 		}
 	}
 	for _, p := range s.Scope {
+		if len(k.Places)+len(d.Places) >= maxPlaces {
+			break
+		}
 		if _, ok := k.Places[p]; !ok && !slices.Contains(d.Places, p) {
 			d.Places, d.PlacesAt = append(d.Places, p), b.at
 		}
@@ -50,15 +54,12 @@ func (b *builder) delta(v *health.Visit) {
 func (b *builder) components(v *health.Visit) {
 	k, d := b.known, &v.Delta
 	listed := make(map[health.ComponentID]bool, len(v.Snapshot.Components))
-	held := len(k.Components)
+	off := hostOff(v.Snapshot, k)
 	for _, c := range v.Snapshot.Components {
 		listed[c.ID] = true
-		before, known := k.Components[c.ID]
-		if !known {
-			if held >= health.MaxComponents { // a BMC that names its parts anew each time
-				continue
-			}
-			held++
+		before := k.Components[c.ID]
+		if off && c.Presence == health.PresenceUnknown && detect.SleepsWithHost(c.Class) {
+			c.Presence = before.Presence // else nobody would miss it, or take it for new, when the host is on again
 		}
 		if merged, changed := before.Merge(c, b.at); changed {
 			d.Components = append(d.Components, merged)
@@ -68,6 +69,7 @@ func (b *builder) components(v *health.Visit) {
 	for _, f := range k.Faults {
 		open[f.Component] = true
 	}
+	var gone []health.Component
 	for id, c := range k.Components {
 		switch {
 		case listed[id]:
@@ -78,14 +80,18 @@ func (b *builder) components(v *health.Visit) {
 		case k.Gone(c.Component, v):
 			c.Presence, c.State, c.Status, c.Conditions, c.Since = health.Absent, health.Unknown, "", nil, b.at
 			d.Components = append(d.Components, c)
+			gone = append(gone, health.Component{ID: id, Class: c.Class, Name: c.Name, Presence: health.Absent, Place: c.Place, Tier: c.Tier})
 		case v.Snapshot.HostPower == health.HostOff && v.Tiers().Has(health.TierReadings) && detect.SleepsWithHost(c.Class) && c.State != health.Unknown:
 			// Some BMCs drop what the sleeping host powers: it is still there, and how it is nobody knows.
 			c.State, c.Status, c.Since = health.Unknown, "", b.at
 			d.Components = append(d.Components, c)
 		}
 	}
+	// Said in the snapshot too: who follows the visits would keep what was last read of the part.
+	slices.SortFunc(gone, func(x, y health.Component) int { return cmp.Compare(x.ID, y.ID) })
+	v.Snapshot.Components = append(v.Snapshot.Components, gone...)
 	slices.Sort(d.Forget)
-	slices.SortFunc(d.Components, func(x, y health.KnownComponent) int { return bytes.Compare([]byte(x.ID), []byte(y.ID)) })
+	slices.SortFunc(d.Components, func(x, y health.KnownComponent) int { return cmp.Compare(x.ID, y.ID) })
 }
 
 // finish sets what every visit has, however it ended.

@@ -2,8 +2,10 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +16,8 @@ import (
 const (
 	retryFirst = time.Second
 	retryMost  = time.Minute
-	// poisonAfter is how often a visit is tried while the store takes others, before it is taken for the visit's fault.
+	// poisonAfter is how often a visit is tried that the store refuses, or others than which it takes, before it is taken for
+	// the visit's fault.
 	poisonAfter = 5
 )
 
@@ -80,6 +83,14 @@ func (w *watcher) commit(v *health.Visit) {
 			v.Delta.Ticks[s.Tier] = t
 		}
 	}
+	// Also what the skipped ticks would have read.
+	if len(v.Skipped) > 0 && v.Reason != health.ReasonStopped {
+		for _, u := range w.known.UnreadBy(v) {
+			if !slices.Contains(v.Unread, u) {
+				v.Unread = append(v.Unread, u)
+			}
+		}
+	}
 	if v.Delta.Access == nil {
 		v.Delta.Access = w.owed
 	}
@@ -121,7 +132,7 @@ func (w *watcher) record(v *health.Visit) bool {
 			return false
 		}
 		w.c.store.failed(w.c.log, fmt.Errorf("record visit of %s: %w", w.job.Target.ID, err))
-		if try%poisonAfter == 0 && w.c.store.count() > accepted {
+		if try%poisonAfter == 0 && (errors.Is(err, health.ErrRefused) || w.c.store.count() > accepted) {
 			if v.Snapshot == nil && v.Result == health.Failed { // even a visit without content
 				w.log.Error("the store refuses this target's visits and takes others: the visit is dropped", "err", err)
 				w.recall()
@@ -129,6 +140,7 @@ func (w *watcher) record(v *health.Visit) bool {
 			}
 			w.log.Error("the store refuses a visit and takes others: only that it failed is recorded", "err", err)
 			*v = *refused(v, err)
+			v.Unread = w.known.UnreadBy(v)
 			accepted = w.c.store.count()
 		}
 		if w.stop.Err() != nil {
@@ -146,7 +158,7 @@ func (w *watcher) record(v *health.Visit) bool {
 func refused(v *health.Visit, err error) *health.Visit {
 	r := &health.Visit{
 		Target: v.Target, Where: v.Where, Driver: v.Driver, Origin: v.Origin, Due: v.Due, Started: v.Started, Took: v.Took, Cost: v.Cost, Skipped: v.Skipped,
-		Result: health.Failed, Reason: health.ReasonMalformed, Error: clip("the store refused the visit: " + err.Error()), Unread: v.Unread,
+		Result: health.Failed, Reason: health.ReasonMalformed, Error: clip("the store refused the visit: " + err.Error()),
 	}
 	r.Delta = health.Delta{Endpoint: v.Delta.Endpoint, Ticks: map[health.Tier]health.Tick{}}
 	for t, tick := range v.Delta.Ticks {

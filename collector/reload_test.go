@@ -17,8 +17,8 @@ import (
 	"dewline/health"
 )
 
-// bmc is a machine that counts who is logged in to it. Every source opened of it is a client of its own.
-type bmc struct {
+// doorman is a machine that counts who is logged in to it. Every source opened of it is a client of its own.
+type doorman struct {
 	read func(ctx context.Context, req health.Request) (*health.Snapshot, error)
 
 	mu                      sync.Mutex
@@ -28,7 +28,7 @@ type bmc struct {
 }
 
 type client struct {
-	b  *bmc
+	b  *doorman
 	in bool
 }
 
@@ -66,7 +66,7 @@ func (c *client) Close(context.Context) error {
 	return nil
 }
 
-func (b *bmc) count() (reads, opened, sessions int) {
+func (b *doorman) count() (reads, opened, sessions int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.reads, b.opened, b.sessions
@@ -76,13 +76,13 @@ func (b *bmc) count() (reads, opened, sessions int) {
 type fleet struct {
 	*rig
 	mu   sync.Mutex
-	bmcs map[string]*bmc
+	bmcs map[string]*doorman
 	c    *collector.Collector
 	stop func()
 }
 
 func newFleet(t *testing.T) *fleet {
-	f := &fleet{rig: newRig(t), bmcs: map[string]*bmc{}}
+	f := &fleet{rig: newRig(t), bmcs: map[string]*doorman{}}
 	f.options.Open = func(t health.Target, _ string) (collector.Source, error) {
 		b := f.bmc(t.Address)
 		b.mu.Lock()
@@ -93,11 +93,11 @@ func newFleet(t *testing.T) *fleet {
 	return f
 }
 
-func (f *fleet) bmc(address string) *bmc {
+func (f *fleet) bmc(address string) *doorman {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.bmcs[address] == nil {
-		f.bmcs[address] = &bmc{}
+		f.bmcs[address] = &doorman{}
 	}
 	return f.bmcs[address]
 }

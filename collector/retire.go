@@ -64,7 +64,7 @@ func (c *Collector) retire(l *live, id health.TargetID, where *health.Target) {
 		return
 	}
 	v := unmonitored(known, where, time.Now().Round(0).UTC())
-	w := &watcher{c: c, ctx: l.ctx, stop: l.ctx, hard: l.hard, log: c.log.With("target", id), plan: plan{job: Job{Target: health.Target{ID: id}}}, pulse: &pulse{}}
+	w := &watcher{c: c, ctx: l.ctx, stop: l.ctx, hard: l.hard, log: c.log.With("target", id), plan: plan{job: Job{Target: health.Target{ID: id}}}, known: known, pulse: &pulse{}}
 	if w.record(v) {
 		w.log.Info("target is no longer watched", "faults_closed", len(v.Delta.Faults))
 		c.onVisit(v)

@@ -31,19 +31,40 @@ func (c *Collector) Visit(ctx context.Context, t health.Target, known *health.Kn
 }
 
 // Poll reads a target once, as if never seen before, and records nothing. LogLimit is health.Request's. The faults are in
-// the visit's Delta.
+// the visit's Delta. A deadline of ctx bounds the visit, as that of the tiers does: a target that passes it is a timeout.
+// Cancelling ctx is a stop of ours.
 func Poll(ctx context.Context, src Source, t health.Target, tiers health.Tiers, logLimit int) *health.Visit {
 	now := time.Now()
 	due := map[health.Tier]time.Time{}
 	for _, tier := range tiers.List() {
 		due[tier] = now
 	}
+	deadline := longest(DefaultDeadlines, tiers)
+	if end, ok := ctx.Deadline(); ok {
+		deadline = min(deadline, time.Until(end))
+		var cancel context.CancelFunc
+		ctx, cancel = withoutDeadline(ctx)
+		defer cancel()
+	}
 	b := builder{
-		target: t, known: health.NewKnown(t.ID).For(t), due: due, at: now, deadline: longest(DefaultDeadlines, tiers), logLimit: logLimit,
-		log: slog.New(slog.DiscardHandler),
+		target: t, known: health.NewKnown(t.ID).For(t), due: due, at: now, deadline: deadline, logLimit: logLimit, log: slog.New(slog.DiscardHandler),
 	}
 	v, _ := b.build(ctx, src)
 	return v
+}
+
+// withoutDeadline is a context that ends when ctx is cancelled, not when its time is over.
+func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return out, func() {
+		stop()
+		cancel()
+	}
 }
 
 func tiersOf(due map[health.Tier]time.Time) health.Tiers {
@@ -127,6 +148,10 @@ func (b *builder) build(ctx context.Context, src Source) (*health.Visit, outcome
 		v.Events, v.Delta.Faults = detect.Events(b.known, v)
 	}
 	b.finish(v)
+	if v.Snapshot != nil {
+		tidyGaps(v.Snapshot) // of a failed visit too
+		boundGaps(v.Snapshot)
+	}
 	return v, out
 }
 
@@ -215,6 +240,7 @@ func (b *builder) judge(v *health.Visit) (err error) {
 	}()
 	s := v.Snapshot
 	quench(s, b.known)
+	bound(s, b.known)
 	moisture.Derive(s)
 	s.Sanitize()
 	b.access(v)
@@ -223,32 +249,8 @@ func (b *builder) judge(v *health.Visit) (err error) {
 	return nil
 }
 
-// quench makes unknown what a host that is off leaves without power, whatever the service says: fans, rails, drives.
-func quench(s *health.Snapshot, known *health.Known) {
-	power := known.HostPower
-	if s.Tiers.Has(health.TierReadings) {
-		power = s.HostPower
-	}
-	if power != health.HostOff {
-		return
-	}
-	for i := range s.Components {
-		if detect.SleepsWithHost(s.Components[i].Class) {
-			s.Components[i].State = health.Unknown
-		}
-	}
-}
-
 func (b *builder) access(v *health.Visit) {
 	if a, changed := accessAfter(b.known.Access, b.target.ID, v.Result, v.Reason, v.Error, b.at.Add(v.Took)); changed {
 		v.Delta.Access = &a
 	}
-}
-
-// clip keeps an error within what a visit holds.
-func clip(s string) string {
-	if len(s) > health.MaxText {
-		return s[:health.MaxText]
-	}
-	return s
 }

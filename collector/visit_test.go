@@ -20,6 +20,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(killDir); dir != "" {
+		fmt.Fprintln(os.Stderr, runUntilKilled(dir, os.Getenv(killWorld)))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -95,6 +99,16 @@ func TestPoll(t *testing.T) {
 		}}, target, health.EveryTier, 0)
 		if v.Result != health.Missed || v.Reason != health.ReasonStopped {
 			t.Errorf("visit %s %s", v.Result, v.Reason)
+		}
+	})
+	bubble(t, "a BMC that takes longer than allowed is a timeout, not a stop", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		v := collector.Poll(ctx, &fake{read: func(ctx context.Context, _ int, _ health.Request) (*health.Snapshot, error) {
+			return hang(ctx)
+		}}, target, health.EveryTier, 0)
+		if v.Result != health.Failed || v.Reason != health.ReasonTimeout || v.Took != 5*time.Second {
+			t.Errorf("visit %s %s after %s: %s", v.Result, v.Reason, v.Took, v.Error)
 		}
 	})
 	t.Run("takes out what breaks the rules, and says so", func(t *testing.T) {

@@ -133,6 +133,9 @@ func (w *watcher) step() {
 	switch suspended := w.c.guard.suspended(w.job.Credential); {
 	case w.isStuck():
 		w.skipDue(now, health.ReasonOverrun)
+		if w.unaccounted(now) >= probeEvery {
+			w.account() // no silence, however long it takes
+		}
 		return
 	case suspended != "":
 		w.suspend(now, suspended)

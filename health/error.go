@@ -25,6 +25,9 @@ const (
 	ReasonUnmonitored Reason = "unmonitored"  // the target is no longer in the configuration
 )
 
+// ErrRefused is wrapped by a store's errors that say that a visit cannot be kept as it is, now or later, while others can.
+var ErrRefused = errors.New("refused")
+
 // Error is why a target, or a part of one, could not be read. It holds no secret.
 type Error struct {
 	Reason Reason

@@ -111,7 +111,8 @@ func (k *Known) Gone(c Component, v *Visit) bool {
 }
 
 // UnreadBy lists the known components that a visit should have read and did not: present or of unknown presence, of the
-// visit's tiers, without a state in its snapshot, and not gone. Gaps explain why; they do not decide it.
+// visit's tiers or of those whose ticks were skipped before it while dewline ran, without a state in its snapshot, and not
+// gone. Gaps explain why; they do not decide it.
 func (k *Known) UnreadBy(v *Visit) []ComponentRef {
 	read := map[ComponentID]bool{}
 	if v.Snapshot != nil && v.Result != Failed && v.Result != Missed {
@@ -121,6 +122,11 @@ func (k *Known) UnreadBy(v *Visit) []ComponentRef {
 	}
 	var refs []ComponentRef
 	tiers := v.Tiers()
+	for _, r := range v.Skipped {
+		if r.Reason == ReasonBackOff || r.Reason == ReasonOverrun {
+			tiers = tiers.With(r.Tier)
+		}
+	}
 	for id, c := range k.Components {
 		if c.Presence != Absent && tiers.Has(c.Tier) && !read[id] && !k.Gone(c.Component, v) {
 			refs = append(refs, ComponentRef{id, c.Class})

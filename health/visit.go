@@ -2,6 +2,7 @@ package health
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 )
 
@@ -205,9 +206,7 @@ func (k *Known) Apply(d *Delta) {
 			k.Faults[f.ID] = f
 		}
 	}
-	for s, c := range d.Cursors {
-		k.Cursors[s] = c
-	}
+	maps.Copy(k.Cursors, d.Cursors)
 	if d.Memory != nil {
 		k.Memory = d.Memory
 	}

@@ -423,4 +423,18 @@ func TestLogs(t *testing.T) {
 	})
 }
 
+func TestFullLogsOfANewNameAtEachVisitAreBounded(t *testing.T) {
+	m := newMachine(t)
+	for i := range 30 {
+		s := snap()
+		for k := range 20 {
+			s.Logs = append(s.Logs, health.LogInfo{ID: fmt.Sprint(i, "/", k), Path: "x", Full: true})
+		}
+		m.visit(s)
+	}
+	if n := len(m.known.Faults); n != 256 {
+		t.Errorf("%d open faults", n)
+	}
+}
+
 var detectEvents = detect.Events

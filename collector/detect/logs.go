@@ -2,8 +2,21 @@ package detect
 
 import "dewline/health"
 
+// maxLogFaults bounds the open faults of logs: one that is never listed again is never known to have room again.
+const maxLogFaults = 256
+
+func (p *pass) logFaults() (n int) {
+	for _, f := range p.open {
+		if f.Class == health.ClassLog {
+			n++
+		}
+	}
+	return n
+}
+
 // logs judges the logs themselves.
 func (p *pass) logs(s *health.Snapshot) {
+	room := maxLogFaults - p.logFaults()
 	for _, l := range s.Logs {
 		if l.Skipped != "" {
 			continue
@@ -28,6 +41,11 @@ func (p *pass) logs(s *health.Snapshot) {
 		f.message = "log " + name + " is full: new entries are not kept"
 		f.atStart = p.known.FirstSeen.IsZero()
 		if l.Full {
+			if _, open := p.open[key{f.component, f.kind}]; !open {
+				if room--; room < 0 {
+					continue
+				}
+			}
 			p.holds(f)
 		} else {
 			p.denies(key{f.component, f.kind}, RuleLogState, "log "+name+" has room again")

@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -79,8 +80,27 @@ func classify(ctx context.Context, op string, err error) *health.Error {
 	case isMalformedHTTP(err):
 		reason = health.ReasonMalformed
 	}
-	return &health.Error{Reason: reason, Op: op, Err: short(err)}
+	err = short(err)
+	if reason == health.ReasonTimeout { // what is below says "context deadline exceeded" or worse
+		err = fmt.Errorf("no answer in time: %w", err)
+	}
+	if verifyErr != nil && len(verifyErr.UnverifiedCertificates) > 0 {
+		err = &untrustedError{err, sha256.Sum256(verifyErr.UnverifiedCertificates[0].Raw)}
+	}
+	return &health.Error{Reason: reason, Op: op, Err: err}
 }
+
+// untrustedError is a certificate that could not be verified. It names its fingerprint, so that an operator can compare
+// it with what the BMC's own page says, and pin it.
+type untrustedError struct {
+	err         error
+	fingerprint [sha256.Size]byte
+}
+
+func (e *untrustedError) Error() string {
+	return fmt.Sprintf("%s; the certificate's SHA-256 fingerprint is %x", e.err, e.fingerprint)
+}
+func (e *untrustedError) Unwrap() error { return e.err }
 
 // isTLS tells handshake errors that have no type of their own.
 func isTLS(err error) bool {

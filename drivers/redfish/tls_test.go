@@ -49,6 +49,9 @@ func TestCertificates(t *testing.T) {
 			if c.ok && err != nil || !c.ok && health.ReasonFor(err) != health.ReasonTLS {
 				t.Errorf("%v", err)
 			}
+			if !c.ok && srv.Certificate() != nil && !strings.HasPrefix(c.name, "a missing") && !strings.Contains(err.Error(), plain) {
+				t.Errorf("an operator cannot pin what the error does not show: %v", err)
+			}
 			if reqs, _ := srv.counts(); !c.ok && len(reqs) > 0 {
 				t.Errorf("requests went to an unverified BMC: %v", reqs)
 			}

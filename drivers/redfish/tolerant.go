@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"dewline/health"
@@ -96,7 +97,7 @@ func clean(s string) string {
 		s = s[:4*health.MaxText]
 	}
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool {
-		return r == ' ' || r < 0x20 || r == 0x7f || r == '\u2028' || r == '\u2029'
+		return r == ' ' || unicode.IsControl(r) || r == '\u2028' || r == '\u2029' // C1 too: U+009B starts a terminal's escape sequence
 	}), " ")
 	return cut(s, health.MaxText)
 }

@@ -138,3 +138,13 @@ func TestQuirkTable(t *testing.T) {
 		}
 	}
 }
+
+func TestTextsHoldNoControlCharacters(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\x1b[2Jb": "a [2Jb", "a\u009b31mb": "a 31mb", "\u0085a\r\nb\t": "a b", "a\u2028b": "a b", "风扇 1": "风扇 1", "a\xffb": "a\uFFFDb",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

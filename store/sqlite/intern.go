@@ -18,6 +18,7 @@ type writerTarget struct {
 
 	lastDriver string
 	origin     health.Origin
+	endpoint   string
 
 	byPart   map[health.ComponentID][]uint32
 	bySeries map[health.ComponentID][]uint32
@@ -34,8 +35,8 @@ func (w *writer) target(ctx context.Context, v *health.Visit) (*writerTarget, er
 			return nil, err
 		}
 		t = &writerTarget{name: v.Target}
-		if err := each(ctx, w, func(rows *sql.Rows) error { return rows.Scan(&t.n, &t.lastDriver, &t.origin) },
-			"SELECT id, last_driver, origin FROM targets WHERE name = ?", name); err != nil {
+		if err := each(ctx, w, func(rows *sql.Rows) error { return rows.Scan(&t.n, &t.lastDriver, &t.origin, &t.endpoint) },
+			"SELECT id, last_driver, origin, endpoint FROM targets WHERE name = ?", name); err != nil {
 			return nil, err
 		}
 		d, err := loadDict(ctx, w, t.n)
@@ -100,6 +101,11 @@ func thresholdsInForce(ctx context.Context, q querier, target int64) (map[uint32
 	return m, err
 }
 
+// maxVersions is how many names of a part, descriptions of it, identities of a machine and thresholds of a series are kept:
+// some services write what changes at each visit into what should not. Of descriptions the newest stay; a visit's blob names
+// a part by one of its first names then.
+const maxVersions = 64
+
 // partLike is the number of a part; like finds it among those with the ID. guess is tried first: visits read the same parts in
 // the same order.
 func (w *writer) partLike(ctx context.Context, t *writerTarget, p part, guess uint32, like func(part) bool) (uint32, error) {
@@ -109,6 +115,13 @@ func (w *writer) partLike(ctx context.Context, t *writerTarget, p part, guess ui
 	for _, n := range t.byPart[p.id] {
 		if like(t.parts[n]) {
 			return n, nil
+		}
+	}
+	if many := t.byPart[p.id]; len(many) >= maxVersions {
+		for _, n := range slices.Backward(many) {
+			if t.parts[n].class == p.class { // else it is another thing, of which there are only as many as classes
+				return n, nil
+			}
 		}
 	}
 	n := uint32(len(t.parts))

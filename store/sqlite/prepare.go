@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,7 +10,7 @@ import (
 )
 
 // ErrInvalid is wrapped when a visit breaks the rules of its type so that it cannot be kept.
-var ErrInvalid = errors.New("visit cannot be kept")
+var ErrInvalid = fmt.Errorf("visit cannot be kept: %w", health.ErrRefused)
 
 // prepare is v in a form that can be stored: itself, or a copy without what no store can hold. Drivers send no NaN and no
 // infinity (health.Snapshot.Sanitize); should one come all the same, losing the whole visit for it, log entries included, would

@@ -42,19 +42,3 @@ func (db *DB) Configured(ctx context.Context, id health.TargetID) (*health.Targe
 	}
 	return t, nil
 }
-
-// moved drops what was learned from another endpoint, as health.Known.Apply does: a new address may be another machine.
-func (w *writer) moved(ctx context.Context, t *writerTarget, endpoint string) error {
-	n, err := w.changes(ctx, `UPDATE targets SET driver = '' WHERE id = ?1 AND endpoint <> '' AND endpoint <> ?2`, t.n, endpoint)
-	if err != nil || n == 0 {
-		return err
-	}
-	for _, query := range [...]string{
-		"DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?", "DELETE FROM access WHERE target = ?",
-	} {
-		if err := w.exec(ctx, query, t.n); err != nil {
-			return err
-		}
-	}
-	return nil
-}

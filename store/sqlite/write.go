@@ -159,6 +159,10 @@ func (w *writer) thresholds(ctx context.Context, t *writerTarget, readings []hea
 			return err
 		}
 		t.levels[ids[i]] = new
+		if err := w.exec(ctx, `DELETE FROM thresholds WHERE target = ?1 AND series = ?2 AND seq < (SELECT seq FROM thresholds
+			WHERE target = ?1 AND series = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?3)`, t.n, ids[i], maxVersions-1); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -193,20 +197,18 @@ func (l levels) thresholds() *health.Thresholds {
 
 // delta writes what the visit changes of what is known: Recall gives back what Known.Apply makes of it.
 func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) error {
-	if d.Endpoint != "" {
+	if d.Endpoint != "" && d.Endpoint != t.endpoint {
 		if err := w.moved(ctx, t, d.Endpoint); err != nil {
 			return err
 		}
 	}
-	if d.Endpoint != "" || d.Driver != "" || d.HostPower != nil || !d.FirstSeen.IsZero() {
+	if d.Driver != "" || d.HostPower != nil || !d.FirstSeen.IsZero() {
 		var power any
 		if d.HostPower != nil {
 			power = d.HostPower.String()
 		}
-		if err := w.exec(ctx, `UPDATE targets SET endpoint = coalesce(nullif(?2, ''), endpoint),
-			driver = coalesce(nullif(?3, ''), driver), host_power = coalesce(?4, host_power),
-			first_seen_ns = coalesce(?5, first_seen_ns) WHERE id = ?1`,
-			t.n, d.Endpoint, d.Driver, power, ns(d.FirstSeen)); err != nil {
+		if err := w.exec(ctx, `UPDATE targets SET driver = coalesce(nullif(?2, ''), driver), host_power = coalesce(?3, host_power),
+			first_seen_ns = coalesce(?4, first_seen_ns) WHERE id = ?1`, t.n, d.Driver, power, ns(d.FirstSeen)); err != nil {
 			return err
 		}
 	}
@@ -268,12 +270,33 @@ func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) er
 	return nil
 }
 
+// moved notes another endpoint, and drops what was learned from the one before, as health.Known.Apply does: cursors of
+// another machine's logs would skip this one's.
+func (w *writer) moved(ctx context.Context, t *writerTarget, endpoint string) error {
+	if t.endpoint != "" {
+		for _, q := range [...]string{
+			"UPDATE targets SET driver = '' WHERE id = ?", "DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?",
+			"DELETE FROM access WHERE target = ?",
+		} {
+			if err := w.exec(ctx, q, t.n); err != nil {
+				return err
+			}
+		}
+	}
+	t.endpoint = endpoint
+	return w.exec(ctx, "UPDATE targets SET endpoint = ?2 WHERE id = ?1", t.n, endpoint)
+}
+
 func (w *writer) identity(ctx context.Context, t *writerTarget, new string) error {
 	n, err := w.changes(ctx, "UPDATE targets SET identity = ?2 WHERE id = ?1 AND identity <> ?2", t.n, new)
 	if err != nil || n == 0 {
 		return err
 	}
-	return w.exec(ctx, "INSERT OR REPLACE INTO identity_history (target, seq, identity) VALUES (?, ?, ?)", t.n, w.seq, new)
+	if err := w.exec(ctx, "INSERT OR REPLACE INTO identity_history (target, seq, identity) VALUES (?, ?, ?)", t.n, w.seq, new); err != nil {
+		return err
+	}
+	return w.exec(ctx, `DELETE FROM identity_history WHERE target = ?1 AND seq < (SELECT seq FROM identity_history
+		WHERE target = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)`, t.n, maxVersions-1)
 }
 
 func (w *writer) component(ctx context.Context, t *writerTarget, c *health.KnownComponent) error {
@@ -289,11 +312,16 @@ func (w *writer) component(ctx context.Context, t *writerTarget, c *health.Known
 		return err
 	}
 	detail.Status, detail.Conditions, detail.StateNotRead = "", nil, false
-	return w.exec(ctx, `INSERT INTO component_history (target, id, seq, class, name, detail) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+	n, err := w.changes(ctx, `INSERT INTO component_history (target, id, seq, class, name, detail) SELECT ?1, ?2, ?3, ?4, ?5, ?6
 		WHERE NOT EXISTS (SELECT 1 FROM (SELECT class, name, detail FROM component_history WHERE target = ?1 AND id = ?2
 		ORDER BY seq DESC LIMIT 1) WHERE class = ?4 AND name = ?5 AND detail = ?6)
 		ON CONFLICT DO UPDATE SET class = excluded.class, name = excluded.name, detail = excluded.detail`,
 		t.n, string(c.ID), w.seq, string(c.Class), c.Name, asJSON(detail))
+	if err != nil || n == 0 {
+		return err
+	}
+	return w.exec(ctx, `DELETE FROM component_history WHERE target = ?1 AND id = ?2 AND seq < (SELECT seq FROM component_history
+		WHERE target = ?1 AND id = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?3)`, t.n, string(c.ID), maxVersions-1)
 }
 
 func (w *writer) fault(ctx context.Context, t *writerTarget, f *health.Fault) error {

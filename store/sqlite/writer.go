@@ -194,7 +194,7 @@ func (w *writer) transact(ctx context.Context, batch []*op, savepoints bool) (al
 		case !savepoints:
 			return true, o.err
 		default:
-			w.seq, o.seq = before, 0
+			w.seq, o.seq, o.err = before, 0, fmt.Errorf("%w: %w", health.ErrRefused, o.err)
 			w.forget()
 			if err := w.exec(ctx, "ROLLBACK TO op"); err != nil {
 				return false, err
@@ -285,7 +285,7 @@ func (w *writer) QueryContext(ctx context.Context, query string, args ...any) (*
 // of other goroutines share the commit, which ends CommitEvery after its first visit or with CommitMax. A visit whose ID is
 // recorded already is not recorded again: it gets the Seq it has. v must not be changed until Record returns; it must not be nil.
 //
-// A visit that cannot be stored (no target, no time, …) gets an error of its own and takes no other with it. When the disk is
+// A visit that cannot be stored (no target, no time, …) gets an error of its own, which wraps health.ErrRefused, and takes no other with it. When the disk is
 // full, every visit of the commit gets the error, and the next Record tries anew. ctx ends only the wait for a place in the
 // queue: a visit that was accepted is committed, and Record returns what came of it.
 func (db *DB) Record(ctx context.Context, v *health.Visit) error {

@@ -191,11 +191,14 @@ func randomEvent(r *rand.Rand, t health.TargetID, at time.Time, i int) health.Ev
 func randomDelta(r *rand.Rand, v *health.Visit) health.Delta {
 	at := v.At().UTC()
 	d := health.Delta{Ticks: map[health.Tier]health.Tick{}}
+	if r.IntN(4) == 0 { // with or without what was learned there
+		d.Endpoint = pick(r, "auto https://db-1", "auto https://db-1", "ipmi ipmi://db-1")
+	}
 	for t, due := range v.Due {
 		d.Ticks[t] = health.Tick{Due: due.UTC(), Result: v.Result, Lateness: time.Duration(r.Int64N(1e9))}
 	}
 	if r.IntN(3) == 0 {
-		d.Endpoint, d.Driver, d.FirstSeen = "auto https://db-1", v.Driver, at
+		d.Driver, d.FirstSeen = v.Driver, at
 		d.Identity = &health.Identity{Manufacturer: "Example", Serial: pick(r, "A", "B")}
 		d.HostPower = new(health.HostPower(r.IntN(3)))
 		d.Memory = json.RawMessage(fmt.Sprintf(`{"sdr":%d}`, r.IntN(2)))
