@@ -80,7 +80,7 @@ func TestUnreachable(t *testing.T) {
 			t.Fatalf("access %+v", k.Access)
 		}
 		before := f.reads()
-		r.run(k.Access.NextTry.Sub(time.Now()) - time.Second)
+		r.run(time.Until(k.Access.NextTry) - time.Second)
 		if n := f.reads(); n != before {
 			t.Errorf("read %d times before the next try", n-before)
 		}

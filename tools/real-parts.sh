@@ -23,10 +23,10 @@ lacking() {
 
 give() { printf 'export %s=%q\n' "$1" "$2"; }
 
-# The commands that the Debian packages openipmi, ipmitool, python3 and netcat-openbsd bring.
+# The commands that the Debian packages openipmi, ipmitool, freeipmi-tools, python3 and netcat-openbsd bring.
 packages() {
 	local want=() command_package
-	for command_package in ipmi_sim:openipmi ipmitool:ipmitool python3:python3 nc:netcat-openbsd; do
+	for command_package in ipmi_sim:openipmi ipmitool:ipmitool ipmi-sensors:freeipmi-tools python3:python3 nc:netcat-openbsd; do
 		command -v "${command_package%%:*}" >/dev/null || want+=("${command_package##*:}")
 	done
 	((${#want[@]})) || return 0

@@ -60,7 +60,10 @@ func (p *program) check(ctx context.Context, path string, connect bool, output f
 	}
 	p.warn(cfg)
 	if output == "table" {
-		fmt.Fprintf(p.stdout, "%s: %d targets, no fault\n", path, len(cfg.Targets))
+		fmt.Fprintf(p.stdout, "%s: %s, no fault\n", path, count(len(cfg.Targets), "target"))
+	}
+	if len(cfg.Targets) == 0 {
+		fmt.Fprintf(p.stderr, "warning: %s: no [[target]]: `dewline run` will refuse to start\n", path)
 	}
 	if !connect {
 		return nil
@@ -156,11 +159,14 @@ func connectTarget(ctx context.Context, t *config.Target) connectDoc {
 	return connectDoc{Target: t.ID, OK: true, Driver: v.Driver}
 }
 
+// noLog stands where a sink wants a log to follow and has no need of one, since it only checks its server.
+type noLog struct{ influx.Log }
+
 func connectInflux(ctx context.Context, c *config.InfluxDB) connectDoc {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	d := connectDoc{Sink: influx.DefaultName}
-	sink, err := openInflux(c, nil, nil, slog.New(slog.DiscardHandler))
+	sink, err := openInflux(c, noLog{}, func(health.TargetID) (health.Target, bool) { return health.Target{}, false }, slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = sink.Check(ctx)
 	}

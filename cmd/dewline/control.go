@@ -104,7 +104,20 @@ func answerPoll(w http.ResponseWriter, r *http.Request, c *collector.Collector) 
 
 // pollDaemon asks the running daemon for a reading. It returns nil and no error if there is no daemon, or one that does
 // not read this target: then the BMC is read directly.
-func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimit int) (*pollDoc, error) {
+func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimit int) (doc *pollDoc, err error) {
+	defer func() {
+		if err == nil {
+			return
+		}
+		reason := health.ReasonServerError
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled):
+			reason = health.ReasonStopped
+		case ctx.Err() != nil:
+			reason, err = health.ReasonTimeout, errors.New("no answer in time: the daemon still waits for this BMC")
+		}
+		err = &health.Error{Reason: reason, Op: "ask the daemon", Err: err}
+	}()
 	body, err := json.Marshal(pollRequest{id, logLimit})
 	if err != nil {
 		return nil, err
@@ -122,13 +135,13 @@ func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimi
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the daemon answers %s: %s", resp.Status, bytes.TrimSpace(answer))
+		return nil, fmt.Errorf("it answers %s: %s", resp.Status, bytes.TrimSpace(answer))
 	}
-	var doc pollDoc
-	if err := json.Unmarshal(answer, &doc); err != nil {
-		return nil, fmt.Errorf("read the daemon's answer: %w", err)
+	doc = &pollDoc{}
+	if err := json.Unmarshal(answer, doc); err != nil {
+		return nil, fmt.Errorf("read its answer: %w", err)
 	}
-	return &doc, nil
+	return doc, nil
 }
 
 // askDaemon posts to the daemon of a data_dir. It returns nil and no error if there is no daemon, or one that is not ours

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,10 +54,11 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	interrupted := ctx
-	if length > 0 {
+	if length > 0 { // its end is a stop like Ctrl-C, not a deadline that the BMCs missed
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, length)
+		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
+		defer time.AfterFunc(length, cancel).Stop()
 	}
 	room, err := bmcsim.StartDemo(context.WithoutCancel(ctx), seed)
 	if err != nil {
@@ -81,10 +77,10 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 	if err != nil {
 		return err
 	}
-	show := newDemoView(p, jobs)
+	show := newDemoView(p.stdout, p.liveTable(), jobs)
 	c := collector.New(collector.Options{
 		Open: func(t health.Target, chosen string) (collector.Source, error) {
-			return openTarget(targets[t.ID], chosen, "", log.With("target", t.ID))
+			return openTarget(targets[t.ID], chosen, "", log)
 		},
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})
@@ -133,187 +129,4 @@ func demoJobs(room *bmcsim.Demo) ([]collector.Job, map[health.TargetID]*config.T
 		jobs = append(jobs, collector.Job{Target: t.Target, Schedule: specs})
 	}
 	return jobs, targets, nil
-}
-
-// demoView shows what the visits bring: a live table on a terminal, a line per event elsewhere.
-type demoView struct {
-	p       *program
-	out     io.Writer
-	tty     bool
-	mu      sync.Mutex
-	order   []health.TargetID
-	servers map[health.TargetID]*demoServer
-	events  []string
-	done    chan struct{}
-	stopped sync.WaitGroup
-}
-
-type demoServer struct {
-	driver  string
-	power   health.HostPower
-	state   string
-	parts   map[health.ComponentID]health.Component
-	values  map[health.ComponentID]map[health.Quantity]health.Reading
-	open    map[string]health.Fault
-	visited time.Time
-}
-
-func newDemoView(p *program, jobs []collector.Job) *demoView {
-	v := &demoView{p: p, out: p.stdout, servers: map[health.TargetID]*demoServer{}, done: make(chan struct{})}
-	_, _, v.tty = terminal(p.stdout)
-	for _, j := range jobs {
-		v.order = append(v.order, j.Target.ID)
-		v.servers[j.Target.ID] = &demoServer{
-			state: "unknown", parts: map[health.ComponentID]health.Component{}, open: map[string]health.Fault{},
-			values: map[health.ComponentID]map[health.Quantity]health.Reading{},
-		}
-	}
-	return v
-}
-
-// visit takes in one committed visit.
-func (v *demoView) visit(visit *health.Visit) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	s := v.servers[visit.Target]
-	s.driver = cmp.Or(visit.Driver, s.driver)
-	switch visit.Result {
-	case health.Done, health.Late:
-		s.visited, s.state = visit.Started, "ok"
-		s.power = visit.Snapshot.HostPower
-		for _, c := range visit.Snapshot.Components {
-			s.parts[c.ID] = c
-			if c.Tier == health.TierReadings {
-				delete(s.values, c.ID) // a value that was not read now is not shown as if it were
-			}
-		}
-		for _, r := range visit.Snapshot.Readings {
-			if s.values[r.Component] == nil {
-				s.values[r.Component] = map[health.Quantity]health.Reading{}
-			}
-			s.values[r.Component][r.Quantity] = r
-		}
-	case health.Failed:
-		s.state = "failed"
-	}
-	for _, f := range visit.Delta.Faults {
-		if f.State == health.Cleared {
-			delete(s.open, f.ID)
-		} else {
-			s.open[f.ID] = f
-		}
-	}
-	for _, e := range visit.Events {
-		if e.Transition != health.Asserted && e.Transition != health.Cleared {
-			continue
-		}
-		// One space between the fields, none within: the line is for programs too.
-		line := fmt.Sprintf("%s %s %s %s %s", formatTime(e.At), field(string(e.Target)), field(string(e.Component)), e.Kind, e.Transition)
-		v.events = append(v.events, line)
-		if !v.tty {
-			fmt.Fprintln(v.out, line)
-		}
-	}
-}
-
-// field is text without white space, "-" for none.
-func field(s string) string {
-	return cmp.Or(strings.ReplaceAll(cellText(s), " ", "_"), "-")
-}
-
-func (v *demoView) start() {
-	if !v.tty {
-		return
-	}
-	v.stopped.Go(func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			v.draw()
-			select {
-			case <-v.done:
-				return
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-func (v *demoView) stop() {
-	close(v.done)
-	v.stopped.Wait()
-	if v.tty {
-		v.draw()
-	}
-}
-
-func (v *demoView) draw() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var b strings.Builder
-	_, height, _ := terminal(v.out)
-	t := v.p.newTable("SERVER", "DRIVER", "BMC", "HOST", "FANS", "INLET", "HUMIDITY", "DEW POINT", "MARGIN", "LEAK", "FAULTS")
-	t.out = &b
-	for _, id := range v.order {
-		s := v.servers[id]
-		t.row(string(id), s.driver, s.state, s.power.String(), s.worst(health.ClassFan), s.reading(health.Temperature, "intake", "inlet"),
-			s.reading(health.RelativeHumidity), s.reading(health.DewPoint), s.reading(health.CondensationMargin), s.worst(health.ClassLeakDetector),
-			s.faults())
-	}
-	fmt.Fprintf(&b, "dewline demo: six SIMULATED servers on loopback, read every 5 s. %s  (Ctrl-C ends it)\n\n", time.Now().Format(time.RFC3339))
-	head := b.String()
-	b.Reset()
-	b.WriteString("\x1b[H\x1b[2J")
-	b.WriteString(head)
-	_ = t.flush()
-	room := max(3, height-len(v.order)-6)
-	fmt.Fprintf(&b, "\nevents\n")
-	for _, e := range v.events[max(0, len(v.events)-room):] {
-		b.WriteString(e + "\n")
-	}
-	_, _ = io.WriteString(v.out, b.String())
-}
-
-// worst is the worst state of a class, unknown when the server has no such part.
-func (s *demoServer) worst(class health.Class) string {
-	var states []health.State
-	for _, c := range s.parts {
-		if c.Class == class && c.Presence != health.Absent {
-			states = append(states, c.State)
-		}
-	}
-	if len(states) == 0 {
-		return "-"
-	}
-	return health.Worst(states...).String()
-}
-
-// reading is the lowest value of a quantity (the margin that matters is the smallest one), of sensors in the given
-// context or so named; "-" where there is none.
-func (s *demoServer) reading(q health.Quantity, contexts ...string) string {
-	var found []health.Reading
-	for id, values := range s.values {
-		r, ok := values[q]
-		c := s.parts[id]
-		match := len(contexts) == 0 || slices.ContainsFunc(contexts, func(x string) bool {
-			return c.Context == x || strings.Contains(strings.ToLower(c.Name), x)
-		})
-		if ok && match {
-			found = append(found, r)
-		}
-	}
-	if len(found) == 0 {
-		return "-"
-	}
-	low := slices.MinFunc(found, func(a, b health.Reading) int { return cmp.Compare(a.Value, b.Value) })
-	return fmt.Sprintf("%.1f %s", low.Value, low.Unit)
-}
-
-func (s *demoServer) faults() string {
-	var kinds []string
-	for _, f := range s.open {
-		kinds = append(kinds, string(f.Kind))
-	}
-	slices.Sort(kinds)
-	return strings.Join(slices.Compact(kinds), ",")
 }

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// TestDemo runs the README's main command as a process, off a terminal: within a minute a fan fails, a leak detector gets
+// TestDemo runs the README's main command as a process, off a terminal: within 50 seconds a fan fails, a leak detector gets
 // wet and condensation threatens, and each of them clears.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(os.Args[0], "demo", "--for", "60s")
+	cmd := exec.Command(os.Args[0], "demo", "--for", "50s")
 	cmd.Env = append(os.Environ(), runAsDewline+"=1", "TMPDIR="+t.TempDir())
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

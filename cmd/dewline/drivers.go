@@ -64,10 +64,10 @@ func hostPort(s string) string {
 	return s
 }
 
-// openTarget opens the driver of a target. Chosen and firmware are what driver auto needs to know: see newAuto.
+// openTarget opens the driver of a target; drivers name the target in the log themselves. Chosen and firmware are what driver auto needs to know: see newAuto.
 func openTarget(t *config.Target, chosen, firmware string, log *slog.Logger) (collector.Source, error) {
 	if t.Driver != health.DriverAuto {
 		return drivers[t.Driver](t, log)
 	}
-	return newAuto(chosen, firmware, log, func(driver string) (collector.Source, error) { return drivers[driver](t, log) })
+	return newAuto(chosen, firmware, log.With("target", t.ID), func(driver string) (collector.Source, error) { return drivers[driver](t, log) })
 }

@@ -86,7 +86,7 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 	}
 	slots := make(chan struct{}, pollParallel)
 	var wg sync.WaitGroup
-	defer wg.Wait()
+	defer wg.Wait() // also when printing fails: BMCs are logged out of
 	for i := range targets {
 		wg.Go(func() {
 			slots <- struct{}{}
@@ -294,10 +294,11 @@ func (p *program) printPoll(d *pollDoc, separate bool) error {
 		return err
 	}
 	id := d.Identity
-	fmt.Fprintf(p.stdout, "%s  %s %s, serial %s, host %s, BMC firmware %s\n", cellText(string(d.Target)), cellText(id.Manufacturer),
-		cellText(cmp.Or(id.Model, "(model not told)")), cellText(cmp.Or(id.Serial, "not told")), d.HostPower, cellText(cmp.Or(id.BMCFirmware, "not told")))
-	fmt.Fprintf(p.stdout, "read over %s at %s in %.2f s: %d parts, %d readings, %s\n\n", d.Driver, d.At, d.TookSeconds,
-		len(d.Components), len(d.Readings), costText(d.Cost))
+	fmt.Fprintf(p.stdout, "%s  %s, serial %s, host %s, BMC firmware %s\n", cellText(string(d.Target)),
+		cmp.Or(cellText(id.Manufacturer+" "+id.Model), "maker and model not told"), cmp.Or(cellText(id.Serial), "not told"), d.HostPower,
+		cmp.Or(cellText(id.BMCFirmware), "not told"))
+	fmt.Fprintf(p.stdout, "read over %s at %s in %.2f s: %s, %s, %s\n\n", d.Driver, d.At, d.TookSeconds,
+		count(len(d.Components), "part"), count(len(d.Readings), "reading"), costText(d.Cost))
 
 	readings := map[health.ComponentID][]string{}
 	for _, r := range d.Readings {
@@ -317,7 +318,7 @@ func (p *program) printPoll(d *pollDoc, separate bool) error {
 		return err
 	}
 	if len(d.Faults) == 0 {
-		fmt.Fprintf(p.stdout, "\nno fault in this reading%s\n", gapsSay(d.Gaps))
+		fmt.Fprintf(p.stdout, "\nno fault in this reading%s%s\n", unwellSay(d.Components), gapsSay(d.Gaps))
 	} else {
 		fmt.Fprintln(p.stdout)
 		t = p.newTable("FAULT", "SEVERITY", "COMPONENT", "EVIDENCE")
@@ -350,15 +351,18 @@ func (p *program) printLogs(d *pollDoc) error {
 	}
 	fmt.Fprintln(p.stdout)
 	for _, l := range d.Logs {
-		total := ""
-		if l.Total != nil {
-			total = fmt.Sprintf(" of %d", *l.Total)
-		}
 		if l.Skipped != "" {
 			fmt.Fprintf(p.stdout, "log %s: not read (%s)\n", cellText(l.ID), cellText(l.Skipped))
 			continue
 		}
-		fmt.Fprintf(p.stdout, "log %s: %d%s entries read\n", cellText(l.ID), l.Read, total)
+		of := "read"
+		if l.Total != nil {
+			of = fmt.Sprintf("of %d read", *l.Total)
+		}
+		if l.More {
+			of += ", more are there (--log all)"
+		}
+		fmt.Fprintf(p.stdout, "log %s: %s %s\n", cellText(l.ID), fmt.Sprintf("%d entries", l.Read), of)
 	}
 	entries := slices.Clone(d.Log)
 	slices.SortStableFunc(entries, func(a, b pollEntry) int { return cmp.Compare(b.Created, a.Created) })
@@ -375,31 +379,49 @@ func (p *program) printLogs(d *pollDoc) error {
 	return t.flush()
 }
 
+// unwellSay tells of parts that are not well and yet no fault: a chassis or system that only repeats what a part of it
+// says, or a service's word that no rule covers. "No fault" alone would read as if all were well.
+func unwellSay(components []pollComponent) string {
+	n := 0
+	for _, c := range components {
+		if c.Presence != "absent" && (c.State == "warning" || c.State == "critical") {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", but %s in warning or critical state", count(n, "part"))
+}
+
 func gapsSay(gaps []pollGap) string {
 	if len(gaps) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", but %d parts could not be read: unknown is not ok", len(gaps))
+	return fmt.Sprintf(", but %s could not be read: unknown is not ok", count(len(gaps), "part"))
 }
 
 func readingText(r pollReading) string {
 	unit := string(r.Unit)
 	if r.Unit == health.Number {
-		unit = string(r.Quantity)
+		unit = strings.ReplaceAll(string(r.Quantity), "_", " ")
 	}
 	text := number(r.Value) + " " + unit
 	switch r.Quantity {
-	case health.CondensationMargin, health.DewPoint, health.InputPower, health.OutputPower, health.PowerCapacity, health.LifeLeft:
-		text = strings.ReplaceAll(string(r.Quantity), "_", " ") + " " + text
+	case health.Speed, health.Duty, health.Temperature, health.Power, health.Voltage, health.Current, health.Energy, health.RelativeHumidity, health.Flow:
+		return text // the unit, and the part it is of, say what it is
 	}
-	return text
+	if r.Unit == health.Number {
+		return text
+	}
+	return strings.ReplaceAll(string(r.Quantity), "_", " ") + " " + text
 }
 
 func costText(c health.Cost) string {
 	if c.Exchanges > 0 && c.Requests == 0 {
-		return fmt.Sprintf("%d exchanges", c.Exchanges)
+		return count(c.Exchanges, "exchange")
 	}
-	return fmt.Sprintf("%d requests on %d connections", c.Requests, c.Connections)
+	return count(c.Requests, "request") + " on " + count(c.Connections, "connection")
 }
 
 // classOrder puts what an operator looks for after water first.

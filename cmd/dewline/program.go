@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -51,6 +53,22 @@ func usageError(format string, args ...any) error {
 }
 
 func (p *program) main(ctx context.Context, args []string) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := &output{to: p.stdout, failed: cancel} // what nobody reads need not be asked of the BMCs
+	p.stdout = out
+	code := p.execute(ctx, args)
+	switch err := out.error(); {
+	case err == nil:
+		return code
+	case !errors.Is(err, syscall.EPIPE): // who reads through `head` knows
+		fmt.Fprintf(p.stderr, "dewline: %s\n", printable(err.Error()))
+	}
+	return exitFailed
+}
+
+// execute runs the command and tells its error, unless that is only that standard output has failed.
+func (p *program) execute(ctx context.Context, args []string) int {
 	root := p.root()
 	root.SetArgs(args)
 	root.SetOut(p.stdout)
@@ -74,7 +92,7 @@ func (p *program) main(ctx context.Context, args []string) int {
 		fmt.Fprintln(p.stderr, strings.TrimRight(faults.Error(), "\n")) // each line has its place already
 		return exitUsage
 	}
-	if err != nil {
+	if out, ok := p.stdout.(*output); err != nil && !(ok && errors.Is(err, out.error())) {
 		fmt.Fprintf(p.stderr, "dewline: %s\n", printable(err.Error()))
 	}
 	return code
@@ -95,6 +113,13 @@ It only reads: nothing is ever written to a BMC.`,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			if cmd.Name() == "run" || signal.Ignored(syscall.SIGHUP) { // the daemon takes it for a wish to reload; nohup(1) ignores it
+				return
+			}
+			ctx, _ := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // the terminal was closed: end clean
+			cmd.SetContext(ctx)
+		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w\nTry '%s --help'.", err, cmd.CommandPath())
@@ -161,6 +186,9 @@ func loadConfig(flag string) (*config.Config, error) {
 
 // terminal tells whether w is a terminal, and its size.
 func terminal(w io.Writer) (width, height int, ok bool) {
+	if o, ok := w.(*output); ok {
+		w = o.to
+	}
 	f, isFile := w.(*os.File)
 	if !isFile || !term.IsTerminal(int(f.Fd())) {
 		return 0, 0, false

@@ -138,20 +138,6 @@ func (s *systemd) heard(line string) (n int) {
 	return n
 }
 
-// dewline runs a command of the program and gives its output and exit code.
-func dewline(t *testing.T, args ...string) (stdout, stderr string, code int) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), runAsDewline+"=1")
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
-}
-
 // TestReloadTheDaemon: a real daemon, real sockets. Unchanged and relabelled targets keep their session, a removed one is logged
 // out, an added one is read; a broken file changes nothing and is told with its places; systemd hears of it all.
 func TestReloadTheDaemon(t *testing.T) {
@@ -170,7 +156,7 @@ func TestReloadTheDaemon(t *testing.T) {
 	r.extra["db-1"] = "rack = \"B7\""
 	r.head = "[log]\nlevel = \"debug\""
 	r.write("db-0", "db-1", "db-3")
-	out, errs, code := dewline(t, "reload", "-c", r.config())
+	code, out, errs := dewline(t, "reload", "-c", r.config())
 	for _, want := range []string{`added +db-3\n`, `removed +db-2\n`, `adjusted +db-1\n`, `unchanged +1 targets\n`, `applied +log.level\n`} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("reload says %q, want %s", out, want)
@@ -203,14 +189,14 @@ func TestReloadTheDaemon(t *testing.T) {
 
 	r.tail = "[schedul]\nx = 1\n[[target]]\nname = \"db-9\"\nadress = \"x\"\n"
 	r.write("db-0")
-	_, errs, code = dewline(t, "reload", "-c", r.config())
+	code, _, errs = dewline(t, "reload", "-c", r.config())
 	if code != 2 || strings.Count(errs, "dewline.toml:") < 2 || !strings.Contains(errs, "schedul") || !strings.Contains(errs, "adress") {
 		t.Errorf("a broken configuration: exit %d: %s", code, errs)
 	}
 	if n := strings.Count(d.stderr.String(), "configuration is refused"); n != 1 {
 		t.Errorf("the daemon says so %d times", n)
 	}
-	out, _, code = dewline(t, "reload", "-c", r.config(), "-o", "json")
+	code, out, _ = dewline(t, "reload", "-c", r.config(), "-o", "json")
 	var fault struct{ Line int }
 	if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &fault); code != 2 || err != nil || fault.Line == 0 {
 		t.Errorf("as JSON: exit %d, %v: %s", code, err, out)
@@ -218,7 +204,7 @@ func TestReloadTheDaemon(t *testing.T) {
 	r.tail = ""
 	r.file("pass", "")
 	r.write("db-0")
-	if _, errs, code = dewline(t, "reload", "-c", r.config()); code != 2 || !strings.Contains(errs, "dewline.toml:") {
+	if code, _, errs = dewline(t, "reload", "-c", r.config()); code != 2 || !strings.Contains(errs, "dewline.toml:") {
 		t.Errorf("a secret that is not there: exit %d: %s", code, errs)
 	}
 	r.password(r.servers["db-0"].Password())
@@ -231,7 +217,7 @@ func TestReloadTheDaemon(t *testing.T) {
 	eventually(t, "SIGHUP says what needs a restart", func() bool {
 		return strings.Contains(d.stderr.String(), "keys=[collector]")
 	})
-	out, _, code = dewline(t, "reload", "-c", r.config(), "-o", "json")
+	code, out, _ = dewline(t, "reload", "-c", r.config(), "-o", "json")
 	var doc reloadDoc
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != 0 || doc.Unchanged != 3 || fmt.Sprint(doc.Restart) != "[collector]" || doc.Added == nil {
 		t.Errorf("exit %d, %v: %s", code, err, out)
@@ -251,12 +237,12 @@ func TestReloadTheDaemon(t *testing.T) {
 	if strings.Contains(d.stderr.String(), r.servers["db-0"].Password()) {
 		t.Error("the log holds the password")
 	}
-	if _, errs, code := dewline(t, "reload", "-c", r.config()); code != 1 || !strings.Contains(errs, "no daemon") {
+	if code, _, errs := dewline(t, "reload", "-c", r.config()); code != 1 || !strings.Contains(errs, "no daemon") {
 		t.Errorf("without a daemon: exit %d: %s", code, errs)
 	}
 	r.tail = "[schedul]\n"
 	r.write("db-0")
-	if _, errs, code := dewline(t, "reload", "-c", r.config()); code != 2 || !strings.Contains(errs, "schedul") {
+	if code, _, errs := dewline(t, "reload", "-c", r.config()); code != 2 || !strings.Contains(errs, "schedul") {
 		t.Errorf("without a daemon, a broken configuration: exit %d: %s", code, errs)
 	}
 }
@@ -280,7 +266,7 @@ func TestAWrongPasswordStopsAtThree(t *testing.T) {
 	d := startDaemon(t, r.config())
 	all := func(state string) func() bool {
 		return func() bool {
-			out, _, code := dewline(t, "status", "-c", r.config(), "-o", "json")
+			code, out, _ := dewline(t, "status", "-c", r.config(), "-o", "json")
 			return code == 0 && strings.Count(out, `"state":"`+state+`"`) == 6
 		}
 	}
@@ -297,7 +283,7 @@ func TestAWrongPasswordStopsAtThree(t *testing.T) {
 		return strings.Contains(d.stderr.String(), "suspended since before this start")
 	})
 	r.password(right)
-	out, errs, code := dewline(t, "reload", "-c", r.config())
+	code, out, errs := dewline(t, "reload", "-c", r.config())
 	if code != 0 || !strings.Contains(out, "resumed    bmc") || !strings.Contains(out, "restarted  db-0, db-1, db-2, db-3, db-4, db-5") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}

@@ -65,7 +65,9 @@ const deliverGrace = 5 * time.Second
 
 func (p *program) run(ctx context.Context, path string, cfg *config.Config, debug string) error {
 	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP) // from now on: a reload that comes early waits, and kills nobody
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup(1)
+		signal.Notify(hup, syscall.SIGHUP) // from now on: a reload that comes early waits, and kills nobody
+	}
 	defer signal.Stop(hup)
 	log, level := p.newLogger(cfg.Log)
 	for _, w := range cfg.Warnings {
@@ -97,6 +99,9 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		}
 	}()
 
+	if info, err := os.Stat(cfg.DataDir); err == nil && info.Mode().Perm()&0o022 != 0 { // one that was there before: ours is 0700
+		log.Warn("others than its owner can write in data_dir and so replace the store", "data_dir", cfg.DataDir, "mode", info.Mode().Perm())
+	}
 	for _, name := range sinks { // so that status shows a sink that has never delivered anything as behind
 		if err := db.SetSinkCursor(ctx, name, 0); err != nil {
 			return fmt.Errorf("enter sink %s into the store: %w", name, err)
@@ -212,7 +217,7 @@ func drain(ctx context.Context, sink *delivery, db *sqlite.DB) {
 	}
 }
 
-// openInflux makes the sink of the configuration. log and target may be nil for a sink that only checks.
+// openInflux makes the sink of the configuration.
 func openInflux(c *config.InfluxDB, follow influx.Log, target func(health.TargetID) (health.Target, bool), log *slog.Logger) (*influx.Sink, error) {
 	token, err := c.Token.Resolve()
 	if err != nil {

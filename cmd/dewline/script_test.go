@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,14 +16,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runAsDewline) != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){
-		"dewline": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
-			os.Exit(p.main(ctx, os.Args[1:]))
-		},
-	})
+	testscript.Main(m, map[string]func(){"dewline": main})
 }
 
 func TestScripts(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dewline/health"
+	"dewline/internal/config"
 	"dewline/store/influx"
 	"dewline/store/sqlite"
 )
@@ -65,15 +67,15 @@ the last tick of each tier ended, and the number of open faults.`,
 	dataDir := cmd.Flags().String("data-dir", "", "read this data_dir, without a configuration")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		dir := *dataDir
+		dir, configured := *dataDir, []config.Target(nil)
 		if dir == "" {
 			cfg, err := loadConfig(*configPath)
 			if err != nil {
 				return err
 			}
-			dir = cfg.DataDir
+			dir, configured = cfg.DataDir, cfg.Targets
 		}
-		return p.status(cmd.Context(), dir, args, *output)
+		return p.status(cmd.Context(), dir, configured, args, *output)
 	}
 	return cmd
 }
@@ -87,7 +89,12 @@ func openStore(ctx context.Context, dir string) (*sqlite.DB, error) {
 	return db, err
 }
 
-func (p *program) status(ctx context.Context, dir string, names []string, output format) error {
+// stateUnknown is that of a target that has never answered: no failure, and not ok either.
+const stateUnknown = "unknown"
+
+// status prints what a store knows. A configured target that it does not know yet is shown as such: a BMC that hangs in its
+// first visit must not be missing.
+func (p *program) status(ctx context.Context, dir string, configured []config.Target, names []string, output format) error {
 	db, err := openStore(ctx, dir)
 	if err != nil {
 		return err
@@ -99,10 +106,15 @@ func (p *program) status(ctx context.Context, dir string, names []string, output
 	}
 	var docs []statusDoc
 	for _, s := range all {
-		if len(names) == 0 || slices.Contains(names, string(s.Target)) {
-			docs = append(docs, newStatusDoc(s))
+		docs = append(docs, newStatusDoc(s))
+	}
+	for _, t := range configured {
+		if !slices.ContainsFunc(docs, func(d statusDoc) bool { return d.Target == t.ID }) {
+			docs = append(docs, statusDoc{Version: 1, Target: t.ID, Driver: t.Driver, Origin: t.Origin, State: stateUnknown, Tiers: []statusTier{}})
 		}
 	}
+	slices.SortFunc(docs, func(a, b statusDoc) int { return cmp.Compare(a.Target, b.Target) })
+	docs = slices.DeleteFunc(docs, func(d statusDoc) bool { return len(names) > 0 && !slices.Contains(names, string(d.Target)) })
 	for _, n := range names {
 		if !slices.ContainsFunc(docs, func(d statusDoc) bool { return string(d.Target) == n }) {
 			return usageError("the store knows no target %q", n)
@@ -129,6 +141,9 @@ func newStatusDoc(s sqlite.Status) statusDoc {
 	d := statusDoc{
 		Version: 1, Target: s.Target, Driver: s.Driver, Origin: s.Origin, State: string(s.Access.State), Since: formatTime(s.Access.Since),
 		NextTry: formatTime(s.Access.NextTry), Reason: s.Access.Reason, Error: s.Access.Error, Tiers: []statusTier{}, Faults: s.OpenFaults,
+	}
+	if s.Access.State == health.AccessOK && s.Access.Since.IsZero() {
+		d.State = stateUnknown
 	}
 	for _, tier := range health.AllTiers {
 		if tick, ok := s.Ticks[tier]; ok {
@@ -168,30 +183,61 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 	if len(docs) == 0 {
 		fmt.Fprintln(p.stdout, "the store knows no target yet")
 	}
-	t := p.newTable("TARGET", "DRIVER", "STATE", "SINCE", "FAULTS", "LAST TICKS", "ERROR")
+	t := p.newTable("TARGET", "DRIVER", "STATE", "SINCE", "FAULTS", "LAST TICK", "ERROR")
 	for _, d := range docs {
-		var ticks []string
-		for _, tier := range d.Tiers {
-			ticks = append(ticks, tier.Tier+" "+string(tier.Result))
-		}
 		name := string(d.Target)
 		if d.Origin != health.OriginReal {
 			name += " (" + string(d.Origin) + ")"
 		}
-		t.row(name, d.Driver, d.State, d.Since, fmt.Sprint(d.Faults), strings.Join(ticks, ", "), cmp.Or(d.Error, string(d.Reason)))
+		t.row(name, d.Driver, d.State, toSecond(d.Since), fmt.Sprint(d.Faults), lastTick(d.Tiers, time.Now()), cmp.Or(d.Error, string(d.Reason)))
 	}
 	if err := t.flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "\nstore %s", bytesText(c.StoreBytes))
-	for name, lag := range c.LagSeconds {
+	for _, name := range slices.Sorted(maps.Keys(c.LagSeconds)) {
+		lag := c.LagSeconds[name]
 		fmt.Fprintf(p.stdout, ", %s %s behind", name, time.Duration(lag*float64(time.Second)).Round(time.Second))
 	}
 	if c.Quarantined > 0 {
-		fmt.Fprintf(p.stdout, ", %d points refused by %s and kept in quarantine", c.Quarantined, influx.DefaultName)
+		fmt.Fprintf(p.stdout, ", %s refused by %s and kept in quarantine", count(c.Quarantined, "point"), influx.DefaultName)
 	}
 	_, err := fmt.Fprintln(p.stdout)
 	return err
+}
+
+// lastTick is how long ago a target's newest tick was due, and what became of the last tick of each tier. The age is what
+// shows that no daemon runs, or that a target is no longer configured.
+func lastTick(tiers []statusTier, now time.Time) string {
+	var newest time.Time
+	byResult := map[health.Result][]string{}
+	for _, t := range tiers {
+		if due, err := time.Parse(time.RFC3339, t.Due); err == nil && due.After(newest) {
+			newest = due
+		}
+		byResult[t.Result] = append(byResult[t.Result], t.Tier)
+	}
+	if newest.IsZero() {
+		return "never"
+	}
+	var results []string
+	for _, r := range []health.Result{health.Failed, health.Missed, health.Late, health.Done} {
+		switch {
+		case len(byResult[r]) == len(tiers):
+			results = []string{"all " + string(r)}
+		case len(byResult[r]) > 0 && r != health.Done:
+			results = append(results, strings.Join(byResult[r], ", ")+" "+string(r))
+		}
+	}
+	return now.Sub(newest).Round(time.Second).String() + " ago: " + strings.Join(results, "; ")
+}
+
+// toSecond cuts the fraction off a time of formatTime, for tables.
+func toSecond(s string) string {
+	if whole, _, ok := strings.Cut(s, "."); ok {
+		return whole + "Z"
+	}
+	return s
 }
 
 func bytesText(n int64) string {

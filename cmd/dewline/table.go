@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -42,6 +43,15 @@ func (p *program) newTable(head ...string) *table {
 	return t
 }
 
+// liveTable is a table to be drawn again and again, nil where standard output cannot: no terminal, or one that knows no
+// escape sequences.
+func (p *program) liveTable() *table {
+	if _, _, tty := terminal(p.stdout); !tty || p.getenv("TERM") == "dumb" {
+		return nil
+	}
+	return p.newTable()
+}
+
 func (t *table) row(cells ...string) {
 	for i := range cells {
 		cells[i] = cellText(cells[i])
@@ -60,24 +70,24 @@ func (t *table) flush() error {
 	}
 	widths := make([]int, len(t.head))
 	for i, h := range t.head {
-		widths[i] = utf8.RuneCountInString(h)
+		widths[i] = cells(h)
 	}
 	for _, r := range t.rows {
 		for i, c := range r {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+			widths[i] = max(widths[i], cells(c))
 		}
 	}
 	if t.width > 0 {
 		shrink(widths, t.width-2*(len(widths)-1))
 	}
 	var b strings.Builder
-	line := func(cells []string, head bool) {
-		for i, c := range cells {
+	line := func(row []string, head bool) {
+		for i, c := range row {
 			text := cut(c, widths[i])
-			if i < len(cells)-1 {
-				text += strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+2)
+			if i < len(row)-1 {
+				text += strings.Repeat(" ", widths[i]-cells(text)+2)
 			}
-			if !head && t.colour {
+			if !head && t.colour && slices.Contains(coloured, t.head[i]) {
 				text = paint(c, text)
 			}
 			b.WriteString(text)
@@ -113,12 +123,48 @@ func shrink(widths []int, total int) {
 	}
 }
 
+// cells is how many columns of a terminal a text takes: Chinese, Japanese and Korean characters and emoji take two,
+// combining marks none.
+func cells(s string) int {
+	n := 0
+	for _, r := range s {
+		n += runeCells(r)
+	}
+	return n
+}
+
+func runeCells(r rune) int {
+	switch {
+	case r < 0x300:
+		return 1
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
+	case unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana), // halfwidth forms excepted
+		r >= 0x3000 && r <= 0x303e, r >= 0xff01 && r <= 0xff60, r >= 0x1f300 && r <= 0x1faff:
+		if r >= 0xff61 && r <= 0xffdc {
+			return 1
+		}
+		return 2
+	}
+	return 1
+}
+
+// cut shortens a text to width cells.
 func cut(s string, width int) string {
-	if utf8.RuneCountInString(s) <= width {
+	if cells(s) <= width {
 		return s
 	}
-	return string([]rune(s)[:width-1]) + "…"
+	n := 0
+	for i, r := range s {
+		if n += runeCells(r); n > width-1 {
+			return s[:i] + "…"
+		}
+	}
+	return s
 }
+
+// coloured are the heads of columns that hold words of ours: a server named ok must not be green for it.
+var coloured = []string{"STATE", "SEVERITY", "BMC", "FANS", "LEAK"}
 
 // paint colours a cell that says how something is.
 func paint(cell, text string) string {
@@ -139,6 +185,17 @@ func paint(cell, text string) string {
 // number prints a value the short way: 6120, 23.5, 12.096.
 func number(v float64) string {
 	s := fmt.Sprintf("%.3f", v)
-	s = strings.TrimRight(s, "0")
-	return strings.TrimSuffix(s, ".")
+	s = strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+	if s == "-0" {
+		return "0"
+	}
+	return s
+}
+
+// count is a number of things: 1 target, 2 targets.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -71,6 +71,7 @@ func checkNumbers(t *testing.T, m *simMachine, s *health.Snapshot, rename func(s
 }
 
 func TestEveryNumberEqualsIpmitool(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 40)
 	c := m.open(t)
 	s := mustRead(t, c, health.Request{Tiers: health.EveryTier})
@@ -104,6 +105,7 @@ func TestEveryNumberEqualsIpmitool(t *testing.T) {
 }
 
 func TestSixBitNamesCostNothing(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0, "SIXBIT=1")
 	s := mustRead(t, m.open(t), health.Request{Tiers: health.EveryTier})
 	if len(s.Gaps) != 0 {
@@ -124,6 +126,7 @@ func TestSixBitNamesCostNothing(t *testing.T) {
 }
 
 func TestInventoryEqualsIpmitool(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	s := mustRead(t, m.open(t), health.Request{Tiers: health.TiersOf(health.TierInventory)})
 	fru := m.ipmitool(t, "fru")
@@ -189,6 +192,7 @@ func (m *simMachine) rawSEL(t testing.TB) [][]byte {
 }
 
 func TestLogEqualsIpmitoolAndIsReadOnce(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	m.ipmitool(t, "sel", "time", "set", "now")
 	m.tell(t, "sensor_set_bit 0x20 0 28 1 1 1", "sensor_set_value 0x20 0 7 95 1", "sensor_set_bit 0x20 0 26 1 1 1",
@@ -262,6 +266,7 @@ func TestLogEqualsIpmitoolAndIsReadOnce(t *testing.T) {
 }
 
 func TestChangesAtRunTimeShow(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	c := m.open(t)
 	req := health.Request{Tiers: health.TiersOf(health.TierReadings)}
@@ -310,6 +315,7 @@ func TestChangesAtRunTimeShow(t *testing.T) {
 }
 
 func TestSixtySensorsInSixtyTwoExchanges(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 28) // 32 of its own
 	c := m.open(t)
 	req := health.Request{Tiers: health.EveryTier}
@@ -357,6 +363,7 @@ func countSensors(s *health.Snapshot) int {
 func impatient(o *Options) { o.Timeout = 300 * time.Millisecond }
 
 func TestBMCRestartInMidSession(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	c := m.open(t, impatient)
 	s := mustRead(t, c, health.Request{Tiers: health.TiersOf(health.TierReadings)})
@@ -376,6 +383,7 @@ func TestBMCRestartInMidSession(t *testing.T) {
 }
 
 func TestBMCRestartInMidVisit(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", m.port), "127.0.0.1:0")
 	c := m.open(t, impatient, func(o *Options) { o.Address = p.address() })
@@ -395,6 +403,7 @@ func TestBMCRestartInMidVisit(t *testing.T) {
 }
 
 func TestWrongPasswordIsTriedOnce(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	for _, x := range []struct{ name, user, password string }{
 		{"a wrong password", "monitor", "monpass2"},
@@ -402,7 +411,7 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", m.port), "127.0.0.1:0")
-			c := m.open(t, func(o *Options) {
+			c := m.open(t, impatient, func(o *Options) {
 				o.Address, o.Username, o.Password = p.address(), x.user, secret.New(x.password)
 			})
 			s, err := c.Read(t.Context(), health.Request{Tiers: health.EveryTier})
@@ -423,12 +432,14 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 }
 
 func TestPrivilegeBeyondTheUserIsDenied(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	c := m.open(t, func(o *Options) { o.Username, o.Password, o.Privilege = "oper", secret.New("operpass"), "operator" })
 	mustRead(t, c, health.Request{Tiers: health.TiersOf(health.TierReadings)})
 }
 
 func TestIPv6(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", m.port), "[::1]:0")
 	c := m.open(t, func(o *Options) { o.Address = p.address() })
@@ -439,6 +450,7 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestDeadlineCutsAVisitShort(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	p := newProxy(t, fmt.Sprintf("127.0.0.1:%d", m.port), "127.0.0.1:0")
 	c := m.open(t, func(o *Options) { o.Address, o.Timeout = p.address(), 10*time.Second })

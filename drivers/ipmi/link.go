@@ -2,7 +2,6 @@ package ipmi
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -159,7 +158,8 @@ func (l *link) open(ctx context.Context) error {
 			if err = l.raise(ctx); err == nil {
 				return nil
 			}
-			_ = l.close(ctx)
+			_ = l.s.leave(ctx)
+			l.drop()
 			l.failed = err
 			return err
 		}
@@ -254,6 +254,9 @@ func (l *link) try(ctx context.Context, c command) ([]byte, error) {
 			l.deadIdle = idle
 		}
 		l.reopened = true
+		if idle < idleTrust {
+			l.s.farewell()
+		}
 		l.drop()
 		if err := l.open(ctx); err != nil {
 			return nil, err
@@ -263,6 +266,7 @@ func (l *link) try(ctx context.Context, c command) ([]byte, error) {
 	if err != nil {
 		err = transportError(ctx, c.op, err)
 		if l.silent++; ctx.Err() == nil && !c.probe && l.silent >= silentLimit {
+			l.s.farewell()
 			l.drop()
 			l.failed = err
 		}
@@ -278,24 +282,15 @@ func (l *link) try(ctx context.Context, c command) ([]byte, error) {
 	return slices.Clone(m.data), nil
 }
 
-// close ends the session at the BMC (section 22.19). Without an answer the BMC will end it by itself, after a minute.
+// close ends the session at the BMC, unless that is seen to have ended it by now.
 func (l *link) close(ctx context.Context) error {
 	if l.s == nil {
 		return nil
 	}
-	s := l.s
-	s.t.tally = &tally{} // of no visit
+	l.s.t.tally = &tally{} // of no visit
 	defer l.drop()
 	if l.deadIdle > 0 && time.Since(l.used) >= l.deadIdle {
 		return nil
 	}
-	id := binary.LittleEndian.AppendUint32(nil, s.seal.remote)
-	m, err := s.exchange(ctx, message{netFn: netFnApp, cmd: 0x3c, data: id}, []time.Duration{l.login.timeout})
-	if err != nil {
-		return transportError(ctx, "close IPMI session", err)
-	}
-	if m.code != 0 {
-		return &health.Error{Reason: codeError(m.code).reason(), Op: "close IPMI session", Err: codeError(m.code)}
-	}
-	return nil
+	return l.s.leave(ctx)
 }

@@ -3,6 +3,7 @@ package ipmi
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -191,15 +192,35 @@ func (p *part) compare(c *health.Component, r raw) {
 				sev = warning // which side of the threshold is wet, only the vendor knows
 			}
 		}
-		if old, ok := worst[k]; !ok || sev > old.Severity {
-			worst[k] = health.Condition{Kind: k, Severity: sev, Evidence: "threshold: " + x.name}
+		if old, ok := worst[k]; !ok || sev > old.Severity || sev != health.SeverityOK && sev == old.Severity {
+			worst[k] = health.Condition{Kind: k, Severity: sev, Evidence: "threshold: " + x.name} // the farthest crossed
 		}
 	}
 	c.Status = "within thresholds"
 	if len(words) > 0 {
 		c.Status = "past threshold: " + strings.Join(words, ", ")
 	}
+	onlyWorst(worst)
 	addConditions(c, worst)
+}
+
+// onlyWorst leaves one of a sensor's kinds asserted. One reading that is past several thresholds is one fault: a fan past
+// "critical" has failed, and is no longer degraded as well.
+func onlyWorst(byKind map[health.Kind]health.Condition) {
+	var worst health.Condition
+	for _, k := range slices.Sorted(maps.Keys(byKind)) {
+		if byKind[k].Severity > worst.Severity {
+			worst = byKind[k]
+		}
+	}
+	if worst.Severity == health.SeverityOK {
+		return
+	}
+	for k, x := range byKind {
+		if k != worst.Kind && x.Severity != health.SeverityOK {
+			byKind[k] = health.Condition{Kind: k, Severity: health.SeverityOK, Evidence: worst.Evidence}
+		}
+	}
 }
 
 // discrete judges a sensor by its asserted states.
@@ -248,6 +269,9 @@ func (p *part) discrete(c *health.Component, r raw) {
 	if c.Presence == health.Absent {
 		c.Status = clip("absent: " + c.Status)
 		return
+	}
+	if p.event == eventSeverity {
+		onlyWorst(worst) // its states are grades of one fault
 	}
 	if !saysOK && !bad && (!canFail || canSayOK) {
 		return // nothing about health; or neither well nor ill, where well would be asserted

@@ -263,6 +263,11 @@ func handshake(ctx context.Context, t *transport, l *login, su suite, settle boo
 	if err != nil {
 		return nil, fmt.Errorf("check proof: %w", err)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// From here on the BMC may hold a session, whether or not its RAKP 4 reaches us.
+	s := &session{t: t, login: l, seq: randomSeq(), seal: seal{suite: su, k1: k1, k2: k2, local: local, remote: remote}}
 	forged = false
 	_, err = setupOnce(ctx, t, l, payloadRAKP3, rakp3(tag+2, remote, proof), func(p []byte) error {
 		if err := checkReply(p, tag+2, local, 8+len(icv)); err != nil {
@@ -277,14 +282,16 @@ func handshake(ctx context.Context, t *transport, l *login, su suite, settle boo
 	}, func() bool { return forged })
 	if err != nil {
 		if forged && ctx.Err() == nil {
+			s.farewell()
 			return nil, errBMCKey
 		}
 		if _, refused := errors.AsType[statusError](err); refused {
-			err = fmt.Errorf("%w%w", err, errProven)
+			return nil, fmt.Errorf("%w%w", err, errProven)
 		}
+		_ = s.leave(ctx)
 		return nil, err
 	}
-	return &session{t: t, login: l, seq: randomSeq(), seal: seal{suite: su, k1: k1, k2: k2, local: local, remote: remote}}, nil
+	return s, nil
 }
 
 // checkReply checks what all set-up replies share: message tag, status, our session ID; then the length. Neither a wrong tag
@@ -395,4 +402,40 @@ func (s *session) exchange(ctx context.Context, req message, waits []time.Durati
 		return nil, nil
 	})
 	return got, err
+}
+
+// leaveGrace bounds how long the end of a session is waited for. It outlives the caller's context: a visit that is cut short
+// must not cost the BMC one of its few sessions for a minute.
+const leaveGrace = time.Second
+
+func (s *session) closeRequest() message {
+	return message{netFn: netFnApp, cmd: 0x3c, data: binary.LittleEndian.AppendUint32(nil, s.seal.remote)}
+}
+
+// leave ends the session at the BMC (section 22.19), whatever has become of the context. The keys are known since RAKP 2, so it
+// also ends one whose RAKP 4 did not come. Without an answer the BMC will end it by itself, after a minute.
+func (s *session) leave(ctx context.Context) error {
+	const op = "close IPMI session"
+	grace := min(2*s.login.timeout, leaveGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*grace)
+	defer cancel()
+	m, err := s.exchange(ctx, s.closeRequest(), []time.Duration{grace / 2, grace / 2})
+	if err != nil {
+		return transportError(ctx, op, err)
+	}
+	if m.code != 0 {
+		return &health.Error{Reason: codeError(m.code).reason(), Op: op, Err: codeError(m.code)}
+	}
+	return nil
+}
+
+// farewell sends Close Session once and waits for nothing: for sessions that are taken for lost, but may live.
+func (s *session) farewell() {
+	req := s.closeRequest()
+	s.seq = (s.seq + 1) & 0x3f
+	req.seq = s.seq
+	if d, err := s.seal.encode(encodeRequest(req)); err == nil {
+		s.t.tally.cost.Exchanges++
+		_, _ = s.t.conn.Write(d)
+	}
 }

@@ -10,6 +10,7 @@ import (
 )
 
 func TestTheCollectorsSuiteOnARealSimulator(t *testing.T) {
+	t.Parallel()
 	m := newSim(t, 0)
 	m.ipmitool(t, "sel", "time", "set", "now")
 	m.tell(t, "sensor_set_bit 0x20 0 28 1 1 1", "sensor_set_value 0x20 0 7 95 1")

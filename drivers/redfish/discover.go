@@ -274,6 +274,9 @@ func (v *visit) discoverSystems(uris []string, old []system) []system {
 		if s.SmartStorage == "" {
 			s.SmartStorage = v.link(d.Oem.V.Hp.V.Links.V.SmartStorage)
 		}
+		if i := slices.IndexFunc(old, func(s system) bool { return s.URI == u }); i >= 0 {
+			s.DrivesBy, s.VolumesBy = old[i].DrivesBy, old[i].VolumesBy // checkFirmware forgets them
+		}
 		l = append(l, s)
 	}
 	return l

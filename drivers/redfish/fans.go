@@ -128,6 +128,7 @@ func (v *visit) readFans(c *chassis, uris []string, place string, class health.C
 		p := &part{home: c.URI}
 		p.Class, p.Place, p.Tier = class, at, health.TierReadings
 		p.ID = v.union.identity(class, c.URI, segment(u))
+		v.rotors[rotor(class, c.URI, segment(u))] = u
 		p.Name = string(cmp.Or(d.Name, text(segment(u))))
 		p.Location, p.Context = d.Location.label, snake(string(d.PhysicalContext))
 		p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
@@ -172,6 +173,42 @@ func (v *visit) readFans(c *chassis, uris []string, place string, class health.C
 		}
 	}
 	return r
+}
+
+// rotor is the key under which a fan and its tachometer find each other: iDRAC gives both the same Id and links neither to
+// the other.
+func rotor(class health.Class, home, id string) string {
+	return string(class) + "\x00" + home + "\x00" + strings.ToLower(id)
+}
+
+// turns finds the Fan or Pump resource whose speed a tachometer tells, "" for none: the one it names, if no other
+// tachometer of the collection names it (a fan may have several rotors), or the one with its Id.
+func (v *visit) turns(class health.Class, home, uri string, d *sensorDoc, named map[string]int) string {
+	if class != health.ClassFan && class != health.ClassPump {
+		return ""
+	}
+	if u := v.namedFan(d); u != "" && named[u] == 1 {
+		if p := v.union.byURI[u]; p != nil && p.Class == class {
+			return u
+		}
+	}
+	return v.rotors[rotor(class, home, segment(uri))]
+}
+
+// namedFan is the one Fan or Pump resource that a sensor names as what it measures.
+func (v *visit) namedFan(d *sensorDoc) string {
+	found := ""
+	for _, l := range d.RelatedItem {
+		u := resolve(v.c.base, l)
+		if in := segment(parent(u)); in != "Fans" && in != "Pumps" || strings.Contains(string(l), "#") {
+			continue
+		}
+		if found != "" && found != u {
+			return ""
+		}
+		found = u
+	}
+	return found
 }
 
 // setSpeed takes a FanSpeedPercent excerpt. Lenovo XCC writes the speed in rpm into the percentage as well.

@@ -10,8 +10,11 @@ import (
 
 // readHealth reads the slow parts: storage, memory, processors, network adapters.
 func (v *visit) readHealth() {
-	systems := slices.Clone(v.mem.Systems)
-	slices.SortStableFunc(systems, func(a, b system) int { // the host names what it shares with its baseboard
+	var systems []*system
+	for i := range v.mem.Systems {
+		systems = append(systems, &v.mem.Systems[i])
+	}
+	slices.SortStableFunc(systems, func(a, b *system) int { // the host names what it shares with its baseboard
 		switch v.mem.Host {
 		case a.URI:
 			return -1
@@ -20,24 +23,14 @@ func (v *visit) readHealth() {
 		}
 		return 0
 	})
-	for i := range systems {
-		s := &systems[i]
+	for _, s := range systems {
 		if s.Processors != "" {
 			v.readProcessors(s)
 		}
 		if s.Memory != "" {
 			v.readMemory(s)
 		}
-		before := v.countDrives()
-		if s.Storage != "" {
-			v.readStorage(s)
-		}
-		if s.SmartStorage != "" {
-			v.readSmartStorage(s)
-		}
-		if s.SimpleStorage != "" {
-			v.readSimpleStorage(s, v.countDrives()-before)
-		}
+		v.readDisks(s)
 	}
 	home := ""
 	if len(v.mem.Systems) > 0 {
@@ -46,7 +39,7 @@ func (v *visit) readHealth() {
 	for _, c := range v.mem.Chassis {
 		if c.Drives != "" {
 			if uris, ok := v.collection(c.Drives, "drives"); ok {
-				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris)
+				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris, true)
 			}
 		}
 		if c.Adapters != "" {
@@ -55,10 +48,30 @@ func (v *visit) readHealth() {
 	}
 }
 
-func (v *visit) countDrives() int {
+// readDisks reads what a system stores on: Storage, then the trees that tell of the same again.
+func (v *visit) readDisks(s *system) {
+	drives, volumes := v.count(health.ClassDrive), v.count(health.ClassVolume)
+	before := v.drivesGap
+	v.drivesGap = nil
+	if s.Storage != "" {
+		v.readStorage(s)
+	}
+	s.VolumesBy.learn(v.count(health.ClassVolume)-volumes, v.drivesGap == nil)
+	if s.SmartStorage != "" {
+		v.readSmartStorage(s)
+	}
+	drives = v.count(health.ClassDrive) - drives
+	s.DrivesBy.learn(drives, v.drivesGap == nil)
+	if s.SimpleStorage != "" {
+		v.readSimpleStorage(s)
+	}
+	v.drivesGap = cmp.Or(before, v.drivesGap)
+}
+
+func (v *visit) count(class health.Class) int {
 	n := 0
 	for _, p := range v.union.list {
-		if p.Class == health.ClassDrive {
+		if p.Class == class {
 			n++
 		}
 	}
@@ -280,6 +293,7 @@ func (v *visit) readSmartStorage(s *system) {
 	}
 	if e := v.into(s.SmartStorage, &d); e != nil {
 		v.gap(s.SmartStorage, e, s.SmartStorage, "")
+		v.storageGap(e)
 		return
 	}
 	for _, l := range []link{cmp.Or(d.Links.V.ArrayControllers, d.Old.V.ArrayControllers), cmp.Or(d.Links.V.HostBusAdapters, d.Old.V.HostBusAdapters)} {
@@ -288,17 +302,25 @@ func (v *visit) readSmartStorage(s *system) {
 			continue
 		}
 		uris, whole := v.collection(place, "smart")
+		if !whole {
+			v.storageGap(v.errorOf(place))
+		}
 		for _, u := range uris {
 			var c smartControllerDoc
 			if e := v.into(u, &c); e != nil {
 				whole = false
+				v.storageGap(e)
 				v.gapMember(u, e, v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(u)))
 				continue
 			}
-			v.smartController(s, place, u, &c)
+			if !v.smartController(s, place, u, &c) {
+				whole = false
+			}
 			if disks := v.link(c.Links.V.PhysicalDrives); disks != "" {
 				if uris, ok := v.collection(disks, "smart"); ok {
-					v.readDrives(s.URI, disks, "SmartStorage."+segment(u), uris)
+					v.readDrives(s.URI, disks, "SmartStorage."+segment(u), uris, true)
+				} else {
+					v.storageGap(v.errorOf(disks))
 				}
 			}
 			if vols := v.link(c.Links.V.LogicalDrives); vols != "" {
@@ -311,12 +333,14 @@ func (v *visit) readSmartStorage(s *system) {
 	}
 }
 
-func (v *visit) smartController(s *system, place, uri string, c *smartControllerDoc) {
+// smartController reports whether the controller could be told from those of Storage.
+func (v *visit) smartController(s *system, place, uri string, c *smartControllerDoc) bool {
 	serial := serialNumber(string(c.SerialNumber))
 	for _, p := range v.union.list {
 		if p.Class == health.ClassStorageController && serial != "" && p.Serial == serial {
 			v.union.byURI[uri] = p
-			return
+			v.mem.Same[uri] = alias{p.ID, p.Place, p.Name}
+			return true
 		}
 	}
 	p := &part{home: s.URI}
@@ -325,15 +349,15 @@ func (v *visit) smartController(s *system, place, uri string, c *smartController
 	p.Name, p.Model, p.Serial = string(cmp.Or(c.Model, c.Name)), string(c.Model), serial
 	p.Location, p.Firmware = string(c.Location), string(c.FirmwareVersion.V.Current.V.VersionString)
 	p.judge(c.Status, true)
-	v.union.add(p, uri)
+	return v.fallback(p, uri)
 }
 
-// smartVolumes reads logical drives where no Storage stated a volume: the two have no identity in common.
+// smartVolumes reads logical drives where Storage states no volumes: the two have no identity in common.
 func (v *visit) smartVolumes(s *system, place, controller string) {
-	if slices.ContainsFunc(v.union.list, func(p *part) bool {
-		return p.Class == health.ClassVolume && !strings.HasPrefix(p.Place, s.SmartStorage)
-	}) {
-		return
+	switch {
+	case s.VolumesBy == byFallback:
+		v.readVolumes(s, place, "SmartStorage."+controller)
+	case s.VolumesBy == byStorage && v.learning:
+		v.inScope(place) // volumes that were named by it before are so no longer
 	}
-	v.readVolumes(s, place, "SmartStorage."+controller)
 }

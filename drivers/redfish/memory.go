@@ -70,6 +70,30 @@ type system struct {
 	SmartStorage  string `json:"smart,omitempty"`
 	Memory        string `json:"memory,omitempty"`
 	Processors    string `json:"cpus,omitempty"`
+
+	// Which tree tells of the drives and of the volumes on this firmware: while it cannot be read no other takes its place.
+	DrivesBy  teller `json:"drives_by,omitempty"`
+	VolumesBy teller `json:"volumes_by,omitempty"`
+}
+
+// teller is the tree that tells of a kind of parts, where another one tells of them again under other names.
+type teller string
+
+const (
+	tellerUnknown teller = ""
+	byStorage     teller = "storage"  // for drives also HPE's SmartStorage
+	byFallback    teller = "fallback" // that was read whole, or is not there, and tells of none
+)
+
+// learn takes in that Storage brought n parts, and whether nothing of it was left unread. Storage that once told of some
+// remains the teller: it lists none while the host boots.
+func (t *teller) learn(n int, whole bool) {
+	switch {
+	case n > 0:
+		*t = byStorage
+	case whole && *t == tellerUnknown:
+		*t = byFallback
+	}
 }
 
 type chassis struct {
@@ -205,6 +229,9 @@ func (m *memory) forget() {
 	m.Learned = false
 	m.Stale = true
 	clear(m.Expand)
+	for i := range m.Systems {
+		m.Systems[i].DrivesBy, m.Systems[i].VolumesBy = tellerUnknown, tellerUnknown
+	}
 	for i := range m.Logs {
 		m.Logs[i].Skip = 0
 	}

@@ -306,9 +306,15 @@ func (v *visit) readSensors(home, place string, full bool) {
 			uris[i] = ""
 		}
 	}
+	named := map[string]int{} // Fan -> tachometers that name it
+	for i, u := range uris {
+		if m := measureOf(&docs[i]); u != "" && m.q == health.Speed {
+			named[v.namedFan(&docs[i])]++
+		}
+	}
 	for i, u := range uris {
 		if u != "" {
-			v.addSensor(home, place, u, &docs[i])
+			v.addSensor(home, place, u, &docs[i], named)
 		}
 	}
 	if whole {
@@ -316,7 +322,7 @@ func (v *visit) readSensors(home, place string, full bool) {
 	}
 }
 
-func (v *visit) addSensor(home, place, uri string, d *sensorDoc) {
+func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[string]int) {
 	m := measureOf(d)
 	key := sensorKey{Place: place}
 	if old := v.mem.Sensors[uri]; old.Often {
@@ -381,9 +387,20 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc) {
 	if old.Often && !learn {
 		p.Tier = health.TierReadings
 	}
-	q, isNew := v.union.merge(p, uri, place)
+	var sources []string
+	stated := true // by what is read with the readings as well
+	if fan := v.turns(m.class, home, uri, d, named); fan != "" && v.full {
+		sources = append(sources, fan)
+		if q := v.union.match(p, uri, place, fan); q != nil {
+			stated = q.has(m.q)
+		}
+	}
+	q, isNew := v.union.merge(p, uri, place, sources...)
+	if !isNew && len(sources) > 0 {
+		v.mem.Same[uri] = alias{q.ID, q.Place, q.Name}
+	}
 	key.ID = q.ID
-	key.Covered = !isNew && q != p || v.aliased(uri)
+	key.Covered = (!isNew && q != p || v.aliased(uri)) && stated
 	_, ranked := sensorRank[m.class]
 	key.Often = !key.Covered && (ranked || v.mem.Expand["sensors"] || v.soleTree(home))
 	if learn {
@@ -475,7 +492,7 @@ func (v *visit) boundOften() {
 		k := v.mem.Sensors[o.uri]
 		k.Often = false
 		v.mem.Sensors[o.uri] = k
-		if p := v.union.byID[k.ID]; p != nil && p.member && p.Tier == health.TierReadings {
+		if p := v.union.byID[k.ID]; p != nil && p.member && p.Place == parent(o.uri) && p.Tier == health.TierReadings {
 			p.Tier = health.TierHealth
 		}
 	}

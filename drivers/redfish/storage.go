@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,12 +77,54 @@ func (v *visit) driveSeen(uri, serial, model string) *part {
 	return nil
 }
 
+// storageGap notes that something was not read of the trees that name drives. What is not there (404) is none of it.
+func (v *visit) storageGap(e *health.Error) {
+	if e != nil && e.Reason != health.ReasonNotFound && v.drivesGap == nil {
+		v.drivesGap = e
+	}
+}
+
+func (v *visit) errorOf(uri string) *health.Error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if d := v.docs[uri]; d != nil && d.err != nil {
+		return d.err
+	}
+	if v.broken != nil {
+		return v.broken
+	}
+	return &health.Error{Reason: health.ReasonMalformed, Op: "GET " + uri, Err: errors.New("the collection could not be read whole")}
+}
+
+// fallback adds a part that no better tree stated in this visit, under the name that it had when one did. It reports false,
+// and adds nothing, where a better tree was not read and so might name it otherwise.
+func (v *visit) fallback(p *part, uri string) bool {
+	a, known := v.mem.Same[uri]
+	q := v.union.byID[a.ID]
+	switch {
+	case known && q == nil:
+		p.ID, p.Place, p.Name = a.ID, a.Place, cmp.Or(a.Name, p.Name)
+	case known && (q.Serial == "" || p.Serial == ""): // a failing drive no longer tells its serial number
+		v.union.byURI[uri] = q
+		q.also(p)
+		return true
+	case v.drivesGap != nil:
+		v.gap(uri, v.drivesGap, p.Place, "")
+		return false
+	}
+	p = v.union.add(p, uri)
+	v.mem.Same[uri] = alias{p.ID, p.Place, p.Name}
+	return true
+}
+
 // readStorage reads a system's Storage: controllers, drives, volumes.
 func (v *visit) readStorage(s *system) {
 	list, ok := v.collection(s.Storage, "storage")
 	v.prefetch(list)
 	if ok {
 		v.inScope(s.Storage)
+	} else {
+		v.storageGap(v.errorOf(s.Storage))
 	}
 	var wanted []string
 	docs := map[string]storageDoc{}
@@ -90,6 +133,7 @@ func (v *visit) readStorage(s *system) {
 		if e := v.into(u, &d); e != nil {
 			v.gap(u, e, u, "")
 			v.gap(u, e, u+"#Drives", "")
+			v.storageGap(e)
 			continue
 		}
 		docs[u] = d
@@ -113,11 +157,15 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 	if place != "" {
 		controllers, whole = v.collection(place, "controllers")
 		v.prefetch(controllers)
+		if !whole {
+			v.storageGap(v.errorOf(place))
+		}
 	}
 	for _, u := range controllers {
 		var c controllerDoc
 		if e := v.into(u, &c); e != nil {
 			whole = false
+			v.storageGap(e)
 			v.gapMember(u, e, v.controllerID(s, unit, segment(u)))
 			continue
 		}
@@ -148,7 +196,7 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 			uris = append(uris, u)
 		}
 	}
-	v.readDrives(s.URI, uri+"#Drives", unit, uris)
+	v.readDrives(s.URI, uri+"#Drives", unit, uris, false)
 	if at := v.link(d.Volumes); at != "" {
 		v.readVolumes(s, at, unit)
 	}
@@ -177,8 +225,8 @@ func (v *visit) addController(s *system, place, uri string, id health.ComponentI
 	v.union.add(p, uri)
 }
 
-// readDrives reads Drive resources listed at place.
-func (v *visit) readDrives(home, place, unit string, uris []string) {
+// readDrives reads Drive resources listed at place. again is set for a tree that tells of the drives of a better one again.
+func (v *visit) readDrives(home, place, unit string, uris []string, again bool) {
 	v.prefetch(uris)
 	whole := true
 	for _, u := range uris {
@@ -192,11 +240,15 @@ func (v *visit) readDrives(home, place, unit string, uris []string) {
 		}
 		if e := v.into(u, &d); e != nil {
 			whole = false
+			v.storageGap(e)
 			v.gapMember(u, e, v.union.identity(health.ClassDrive, home, base))
 			continue
 		}
 		if p := v.driveSeen(u, serialNumber(string(d.SerialNumber)), string(d.Model)); p != nil {
 			v.union.byURI[u] = p
+			if again {
+				v.mem.Same[u] = alias{p.ID, p.Place, p.Name}
+			}
 			v.driveValues(p, &d)
 			continue
 		}
@@ -213,7 +265,11 @@ func (v *visit) readDrives(home, place, unit string, uris []string) {
 		}
 		p.judge(d.Status, false)
 		v.driveValues(p, &d)
-		v.union.add(p, u)
+		if !again {
+			v.union.add(p, u)
+		} else if !v.fallback(p, u) {
+			whole = false
+		}
 	}
 	if whole {
 		v.inScope(place)
@@ -291,6 +347,9 @@ type volumeDoc struct {
 func (v *visit) readVolumes(s *system, place, unit string) {
 	uris, whole := v.collection(place, "volumes")
 	v.prefetch(uris)
+	if !whole {
+		v.storageGap(v.errorOf(place))
+	}
 	for _, u := range uris {
 		base := segment(u)
 		if !strings.Contains(base, unit) {
@@ -300,6 +359,7 @@ func (v *visit) readVolumes(s *system, place, unit string) {
 		var d volumeDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
+			v.storageGap(e)
 			v.gapMember(u, e, id)
 			continue
 		}
@@ -330,12 +390,26 @@ type simpleDoc struct {
 		Status                    status
 		CapacityBytes             number
 	}]
-	Links object[struct{ Storage link }]
 }
 
-// readSimpleStorage reads SimpleStorage where no Storage states the same devices.
-func (v *visit) readSimpleStorage(s *system, drives int) {
+// readSimpleStorage reads SimpleStorage where no better tree states the same devices, which have no identity here: a second
+// count.
+func (v *visit) readSimpleStorage(s *system) {
+	told := s.DrivesBy == byStorage
+	if told && !v.learning {
+		return
+	}
+	if s.DrivesBy == tellerUnknown {
+		v.gap(s.SimpleStorage, v.drivesGap, s.SimpleStorage, "")
+		return
+	}
 	uris, ok := v.collection(s.SimpleStorage, "simple")
+	if told {
+		for _, u := range uris { // devices that were named by it before are so no longer
+			v.inScope(u + "#Devices")
+		}
+		return
+	}
 	v.prefetch(uris)
 	if ok {
 		v.inScope(s.SimpleStorage)
@@ -346,12 +420,6 @@ func (v *visit) readSimpleStorage(s *system, drives int) {
 		if e := v.into(u, &d); e != nil {
 			v.gap(u, e, place, "")
 			continue
-		}
-		if st := v.link(d.Links.V.Storage); st != "" && drives > 0 && v.storageRead(st) {
-			continue
-		}
-		if drives > 0 && s.Storage != "" {
-			continue // the same devices without identity: a second count
 		}
 		names, alts := make([]string, len(d.Devices)), make([]string, len(d.Devices))
 		for i, x := range d.Devices {
@@ -371,11 +439,4 @@ func (v *visit) readSimpleStorage(s *system, drives int) {
 		}
 		v.inScope(place)
 	}
-}
-
-func (v *visit) storageRead(uri string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	d := v.docs[uri]
-	return d != nil && d.err == nil
 }

@@ -30,9 +30,11 @@ type visit struct {
 	slowRow int           // timeouts in a row
 	read    int           // documents read
 
-	often     map[string]bool // sensors that were read often before this visit
-	learning  bool            // this visit discovers: what is missing now was never there
-	full      bool            // all trees are read, not only what the readings tier needs
+	often     map[string]bool   // sensors that were read often before this visit
+	learning  bool              // this visit discovers: what is missing now was never there
+	full      bool              // all trees are read, not only what the readings tier needs
+	rotors    map[string]string // rotor -> Fan or Pump resource
+	drivesGap *health.Error     // why the tree that names drives was not read whole
 	hostPower health.HostPower
 	found     *health.Identity // as far as read
 	identity  *health.Identity
@@ -66,7 +68,7 @@ func newVisit(c *Client, ctx context.Context, req health.Request, at time.Time) 
 	v := &visit{
 		c: c, ctx: withMeter(ctx, m), req: req, mem: c.mem, meter: m, at: at,
 		docs: map[string]*document{}, scope: map[string]bool{}, gapSeen: map[string]bool{}, cursors: health.Cursors{},
-		often: map[string]bool{},
+		often: map[string]bool{}, rotors: map[string]string{},
 	}
 	v.union = newUnion(v)
 	return v
@@ -201,6 +203,9 @@ func (v *visit) try(uri, op string) (raw []byte, used string, _ *health.Error) {
 		return nil, used, classify(v.ctx, op, err)
 	}
 	body, err := readBody(resp)
+	if stop := v.ctx.Err(); stop != nil && (resp.StatusCode != http.StatusOK || err != nil || !isObject(body)) {
+		return nil, used, classify(v.ctx, op, stop) // half an answer to a request that we gave up
+	}
 	if resp.StatusCode != http.StatusOK {
 		reason := reasonForStatus(resp.StatusCode)
 		return nil, used, &health.Error{Reason: reason, Op: op, Err: &statusError{resp.StatusCode, v.c.scrub(messageOf(body))}}

@@ -258,10 +258,7 @@ func TestIpmitoolWithTheWrongPasswordIsRefused(t *testing.T) {
 }
 
 func TestFreeIPMIReadsSharedRecords(t *testing.T) {
-	path, err := exec.LookPath("ipmi-sensors")
-	if err != nil {
-		t.Skip("ipmi-sensors (FreeIPMI) is not installed")
-	}
+	path := tool(t, "ipmi-sensors")
 	m := troubled(ProfileBlade)
 	s := serveIPMI(t, m, IPMIOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"dewline/health"
 )
 
 // verdict is what an answer says of the points that were sent.
@@ -45,6 +47,21 @@ func (f *failure) Error() string {
 		text += " (" + f.hint + ")"
 	}
 	return text
+}
+
+// reason is the failure in the words that targets' failures have.
+func (f *failure) reason() health.Reason {
+	switch f.status {
+	case 0:
+		return health.ReasonUnreachable
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return health.ReasonDenied
+	case http.StatusNotFound:
+		return health.ReasonNotFound
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return health.ReasonBusy
+	}
+	return health.ReasonServerError
 }
 
 // emptyWrite tells whether the server found all in order but that there was nothing to write: how 2.x may answer a probe.

@@ -339,6 +339,9 @@ func TestCheck(t *testing.T) {
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 				t.Errorf("got %v, want %q in it", err, c.err)
 			}
+			if reason := map[string]health.Reason{"a wrong token": health.ReasonDenied, "no bucket": health.ReasonNotFound, "no server": health.ReasonUnreachable}[c.name]; err != nil && health.ReasonFor(err) != reason {
+				t.Errorf("reason %s, want %s", health.ReasonFor(err), reason)
+			}
 			if points, writes := f.count(); points != 0 || writes != 1 {
 				t.Errorf("%d points in %d writes", points, writes)
 			}

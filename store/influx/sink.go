@@ -3,7 +3,6 @@ package influx
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -159,7 +158,7 @@ func (s *Sink) State() State {
 func (s *Sink) Check(ctx context.Context) error {
 	defer s.client.CloseIdleConnections()
 	if f := s.send(ctx, []string{probe}); f != nil && !f.emptyWrite() {
-		return fmt.Errorf("check influxdb at %s: %w", s.o.URL, f)
+		return &health.Error{Reason: f.reason(), Op: "check influxdb at " + s.o.URL, Err: f}
 	}
 	return nil
 }
