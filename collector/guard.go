@@ -24,6 +24,10 @@ type guard struct {
 	log   *slog.Logger
 	mu    sync.Mutex
 	creds map[string]*credential
+	// inForce is the secret of each credential by the newest configuration: what a visit begun with an older one says counts
+	// no more. Resumed are the credentials that were resumed since the start: what is stored of them from before does not.
+	inForce map[string]string
+	resumed map[string]bool
 }
 
 type credential struct {
@@ -44,6 +48,20 @@ func (g *guard) of(name string) *credential {
 	return c
 }
 
+// take takes the secrets of a configuration.
+func (g *guard) take(jobs []Job) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.takeLocked(jobs)
+}
+
+func (g *guard) takeLocked(jobs []Job) {
+	g.inForce = make(map[string]string)
+	for _, j := range jobs {
+		g.inForce[j.Credential] = j.Secret
+	}
+}
+
 // note takes what a read said of a job's credential.
 func (g *guard) note(j *Job, v *health.Visit, now time.Time) {
 	if j.Credential == "" {
@@ -51,6 +69,9 @@ func (g *guard) note(j *Job, v *health.Visit, now time.Time) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if secret, ok := g.inForce[j.Credential]; !ok || secret != j.Secret {
+		return
+	}
 	c := g.of(j.Credential)
 	switch {
 	case v.Result == health.Done || v.Result == health.Late:
@@ -82,7 +103,8 @@ func (g *guard) note(j *Job, v *health.Visit, now time.Time) {
 // suspendedPrefix begins the text of a suspension, by which a stored one is known to be of this credential.
 func suspendedPrefix(name string) string { return fmt.Sprintf("credential %q is suspended", name) }
 
-// recalled takes a suspension stored before this start; false if it is of another credential than the target has now. The
+// recalled takes a suspension stored before this start; false if it is of another credential than the target has now, or was
+// lifted since. The
 // secret of then is not known: it is taken to be that of now.
 func (g *guard) recalled(j *Job, a health.Access) bool {
 	name := j.Credential
@@ -91,6 +113,9 @@ func (g *guard) recalled(j *Job, a health.Access) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.resumed[name] { // by a reload that was faster than this target's recall
+		return false
+	}
 	if c := g.of(name); c.suspended == "" {
 		c.suspended, c.secret = a.Error, j.Secret
 		g.log.Warn("credential is suspended since before this start: none of its targets is tried until `dewline reload`", "credential", name)
@@ -118,14 +143,20 @@ func (g *guard) isSuspended(name string) bool { return g.suspended(name) != "" }
 func (g *guard) resume(jobs []Job, all bool) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	secrets := map[string]string{}
-	for _, j := range jobs {
-		secrets[j.Credential] = j.Secret
+	before := g.inForce
+	g.takeLocked(jobs)
+	if g.resumed == nil {
+		g.resumed = map[string]bool{}
+	}
+	for name, secret := range g.inForce {
+		if old, ok := before[name]; all || !ok || old != secret {
+			g.resumed[name] = true
+		}
 	}
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(g.creds)) {
 		c := g.creds[name]
-		secret, used := secrets[name]
+		secret, used := g.inForce[name]
 		if !all && used && c.secret == secret {
 			continue
 		}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"dewline/collector"
 	"dewline/health"
+	"dewline/store/storetest"
 )
 
 func denied() (*health.Snapshot, error) {
@@ -116,6 +118,73 @@ func TestLockOutGuard(t *testing.T) {
 		}
 		if n := f.attempts(ids[0]); n > 4 {
 			t.Errorf("%d attempts in three hours", n)
+		}
+	})
+	bubble(t, "a target that takes the credential again denies it no more", func(t *testing.T) {
+		f := newFleet(t)
+		jobs, ids := wrong(f)
+		f.deny(false, ids[1:]...)
+		f.start(jobs...)
+		defer f.stop()
+		time.Sleep(25 * time.Minute)
+		f.deny(false, ids[0])
+		time.Sleep(10 * time.Minute)
+		f.deny(true, ids[1], ids[2])
+		time.Sleep(15 * time.Minute)
+		if got := f.c.Suspended(); len(got) != 0 {
+			t.Errorf("suspended: %v", got)
+		}
+		f.deny(true, ids[3])
+		time.Sleep(2 * time.Minute)
+		if got := fmt.Sprint(f.c.Suspended()); got != "[bmc]" {
+			t.Errorf("suspended: %s", got)
+		}
+	})
+	bubble(t, "visits under way with the old secret do not suspend the new one", func(t *testing.T) {
+		f := newFleet(t)
+		jobs, ids := wrong(f)
+		for _, id := range ids {
+			f.bmc("https://" + id).read = func(ctx context.Context, _ health.Request) (*health.Snapshot, error) {
+				time.Sleep(70 * time.Second) // and does not look at its context, so that it is not cut
+				return denied()
+			}
+		}
+		f.options.Deadline = map[health.Tier]time.Duration{health.TierReadings: 5 * time.Minute}
+		f.start(jobs...)
+		defer f.stop()
+		time.Sleep(65 * time.Second) // all are under way, none has ended
+		f.deny(false, ids...)
+		f.reload(withSecret(jobs, "two")...)
+		time.Sleep(5 * time.Minute)
+		if n := f.log.count("is suspended"); n != 0 || len(f.c.Suspended()) != 0 {
+			t.Errorf("suspended: %v", f.c.Suspended())
+		}
+		for _, id := range ids {
+			if k := f.known(health.TargetID(id)); k.Access.State != health.AccessOK {
+				t.Errorf("%s: access %+v", id, k.Access)
+			}
+		}
+	})
+	bubble(t, "a reload that is faster than a target's recall is not undone by it", func(t *testing.T) {
+		f := newFleet(t)
+		jobs, ids := wrong(f)
+		f.start(jobs...)
+		time.Sleep(10 * time.Minute)
+		f.stop()
+		slow := &slowRecall{Memory: f.store}
+		f.options.Recorder = slow
+		f.start(jobs...)
+		defer f.stop()
+		f.deny(false, ids...)
+		f.reload(jobs...)
+		time.Sleep(40 * time.Minute)
+		if got := f.c.Suspended(); len(got) != 0 {
+			t.Errorf("suspended: %v", got)
+		}
+		for _, id := range ids {
+			if k := f.known(health.TargetID(id)); k.Access.State != health.AccessOK {
+				t.Errorf("%s: access %+v", id, k.Access)
+			}
 		}
 	})
 	bubble(t, "a suspension outlives a restart, and a corrected password ends it", func(t *testing.T) {
@@ -241,7 +310,7 @@ func TestAVisitThatHangsIsSeen(t *testing.T) {
 		f := newFleet(t)
 		f.options.Slots = 2
 		block := make(chan struct{})
-		var stuck bool
+		var stuck atomic.Bool
 		f.store.Refuse(func(*health.Visit) error { return errors.New("disk full") })
 		f.bmc("https://db-1").read = func(ctx context.Context, _ health.Request) (*health.Snapshot, error) { return hang(ctx) }
 		f.bmc("https://db-2").read = func(context.Context, health.Request) (*health.Snapshot, error) { <-block; return denied() }
@@ -259,7 +328,7 @@ func TestAVisitThatHangsIsSeen(t *testing.T) {
 		if s.Targets != 4 || s.Visits == 0 || s.Lateness.Count == 0 || s.Commit.Count == 0 || s.Healthy.Size != 1 || s.Access[health.AccessOK] == 0 {
 			t.Errorf("stats %+v", s)
 		}
-		stuck = true
+		stuck.Store(true)
 		time.Sleep(10 * time.Minute)
 		if err := f.c.Stalled(); err == nil || !strings.Contains(err.Error(), "records a visit") {
 			t.Errorf("a store that hangs: %v", err)
@@ -276,13 +345,21 @@ func TestAVisitThatHangsIsSeen(t *testing.T) {
 // hanging is a recorder that hangs when told to.
 type hanging struct {
 	collector.Recorder
-	stuck *bool
+	stuck *atomic.Bool
 	block <-chan struct{}
 }
 
 func (h hanging) Record(ctx context.Context, v *health.Visit) error {
-	if *h.stuck {
+	if h.stuck.Load() {
 		<-h.block
 	}
 	return h.Recorder.Record(ctx, v)
+}
+
+// slowRecall is a store that takes its time.
+type slowRecall struct{ *storetest.Memory }
+
+func (s *slowRecall) Recall(ctx context.Context, id health.TargetID) (*health.Known, error) {
+	time.Sleep(5 * time.Second)
+	return s.Memory.Recall(ctx, id)
 }

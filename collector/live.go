@@ -41,6 +41,7 @@ func (c *Collector) begin(ctx, hard context.Context, jobs []Job) (*live, bool) {
 	}
 	l := &live{ctx: ctx, hard: hard, watched: map[health.TargetID]*watched{}, tails: map[health.TargetID]chan struct{}{}}
 	c.live = l
+	c.guard.take(jobs)
 	for _, j := range jobs {
 		c.start(l, j, atStart)
 	}

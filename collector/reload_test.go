@@ -188,6 +188,31 @@ func TestReload(t *testing.T) {
 			t.Errorf("%d warnings", n)
 		}
 	})
+	bubble(t, "a tick to be made up for is not lost when its schedule changes", func(t *testing.T) {
+		f := newFleet(t)
+		j := f.job("db-1")
+		time.Sleep(2 * time.Hour)
+		f.start(j)
+		time.Sleep(30 * time.Minute)
+		f.stop()
+		missed := j.Schedule[health.TierInventory].Next(time.Now(), "db-1", time.Hour)
+		time.Sleep(2 * time.Hour) // past it
+		f.start(j)
+		defer f.stop()
+		j.Schedule = maps.Clone(j.Schedule)
+		j.Schedule[health.TierInventory] = job(t, "x", map[health.Tier]string{health.TierInventory: "0 12 * * *"}).Schedule[health.TierInventory]
+		f.reload(j)
+		time.Sleep(11 * time.Minute)
+		var due []time.Time
+		for _, v := range f.visits() {
+			if d, ok := v.Due[health.TierInventory]; ok && v.Result == health.Done || v.Result == health.Late {
+				due = append(due, d)
+			}
+		}
+		if !slices.ContainsFunc(due, missed.Equal) {
+			t.Errorf("inventories of %v, and not of %s", due, missed)
+		}
+	})
 	bubble(t, "a target with another address is logged out, and read at the new one, slow tiers soon", func(t *testing.T) {
 		f := newFleet(t)
 		j := f.job("db-1")
