@@ -39,9 +39,9 @@ func (f *fleet) attempts(ids ...string) (n int) {
 	return n
 }
 
-// wrong is twenty targets of one credential that all deny it, their jobs and their names.
+// wrong is eight targets of one credential that all deny it, their jobs and their names.
 func wrong(f *fleet) (jobs []collector.Job, ids []string) {
-	for i := range 20 {
+	for i := range 8 {
 		ids = append(ids, fmt.Sprintf("db-%02d", i))
 		jobs = append(jobs, f.job(ids[i]))
 	}
@@ -93,7 +93,7 @@ func TestLockOutGuard(t *testing.T) {
 			t.Errorf("asked: %+v, %v", v, err)
 		}
 		// The same wrong password after a reload: three more, by others than those who denied it before.
-		if ch := f.reload(jobs...); fmt.Sprint(ch.Resumed) != "[bmc]" || ch.Unchanged != 21 {
+		if ch := f.reload(jobs...); fmt.Sprint(ch.Resumed) != "[bmc]" || ch.Unchanged != 9 {
 			t.Errorf("changes %+v", ch)
 		}
 		time.Sleep(25 * time.Minute)
@@ -204,7 +204,7 @@ func TestLockOutGuard(t *testing.T) {
 		}
 		f.deny(false, ids...)
 		ch := f.reload(withSecret(jobs, "two")...)
-		if len(ch.Restarted) != 20 || fmt.Sprint(ch.Resumed) != "[bmc]" {
+		if len(ch.Restarted) != 8 || fmt.Sprint(ch.Resumed) != "[bmc]" {
 			t.Errorf("changes %+v", ch)
 		}
 		time.Sleep(2 * time.Minute)
@@ -260,7 +260,7 @@ func TestLockOutGuard(t *testing.T) {
 			t.Errorf("changes %+v, %v", ch, err)
 		}
 		time.Sleep(2 * time.Minute)
-		if n := f.attempts(ids...); n < 20 {
+		if n := f.attempts(ids...); n < 8 {
 			t.Errorf("%d attempts", n)
 		}
 	})

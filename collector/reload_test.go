@@ -393,7 +393,7 @@ func TestReload(t *testing.T) {
 // Random reloads of a fleet of which one half never changes: no tick of that half is lost, doubled or delayed, no BMC ever
 // has two readers or two sessions, and none is left logged in that is not configured.
 func TestRandomReloads(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(5) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 11))
