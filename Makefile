@@ -33,8 +33,8 @@ lint: ## formatting, vet, modernisers, staticcheck
 
 check: lint test ## lint and test: what must pass before a commit
 
-long: ## the tests five times in changing order, then every fuzz test for a minute
-	$(REAL_PARTS); go test -race -shuffle=on -count=5 -timeout 60m ./...
+long: ## all tests without samples, five times in changing order, then every fuzz test for a minute
+	$(REAL_PARTS); DEWLINE_LONG=1 go test -race -shuffle=on -count=5 -timeout 120m ./...
 	$(MAKE) fuzz FUZZTIME=60s
 
 bench: ## benchmarks; BENCH=regexp and PKG=./path choose

@@ -259,7 +259,7 @@ func TestRestart(t *testing.T) {
 
 // Whatever targets, disks and restarts do, each tick is accounted for once.
 func TestEveryTickIsAccountedForOnce(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 7))
@@ -289,7 +289,7 @@ func TestEveryTickIsAccountedForOnce(t *testing.T) {
 						return unreachable()
 					})
 				}
-				refuse := rnd.IntN(3) == 0
+				refuse := seed%2 == 1
 				r.store.Refuse(func(*health.Visit) error {
 					if refuse && time.Now().Minute()%20 < 4 {
 						return errors.New("disk full")

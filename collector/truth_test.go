@@ -210,7 +210,7 @@ func TestAHostileBMCIsBounded(t *testing.T) {
 			s.Scope = append(s.Scope, "sdr")
 			return s, nil
 		})
-		r.run(100 * time.Minute)
+		r.run(8 * time.Minute)
 		k := r.known("db-1")
 		if len(k.Components) > health.MaxComponents || len(k.Places) > health.MaxComponents || len(k.Cursors) > 256 {
 			t.Errorf("%d components, %d places, %d cursors", len(k.Components), len(k.Places), len(k.Cursors))
@@ -248,7 +248,7 @@ func TestAHostileBMCIsBounded(t *testing.T) {
 			s.Scope = append(s.Scope, "sdr")
 			return s, nil
 		})
-		r.run(10 * time.Minute)
+		r.run(3 * time.Minute)
 		if got := transitions(r.visits()); len(got) != 0 {
 			t.Errorf("%d events, first %s", len(got), got[0])
 		}

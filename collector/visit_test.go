@@ -234,7 +234,7 @@ func BenchmarkVisit(b *testing.B) {
 // Many targets on the default schedule for three minutes of fake time: memory held per target. (Ten thousand need half a
 // minute and hold as much each.)
 func TestMemoryPerTarget(t *testing.T) {
-	const n = 2_000
+	const n = 1_000
 	synctest.Test(t, func(t *testing.T) {
 		var before, during runtime.MemStats
 		runtime.GC()

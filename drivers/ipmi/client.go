@@ -138,6 +138,7 @@ type visit struct {
 	// checkSDR: compare the repository's stamp also outside the tiers that always do.
 	checkSDR bool
 	any      bool // something was read
+	stale    bool // the records are of a repository that is another by now
 }
 
 func (v *visit) gap(g health.Gap) { v.snap.Gaps = append(v.snap.Gaps, g) }
@@ -277,18 +278,37 @@ func (v *visit) ensureSDR(ctx context.Context) error {
 		return err
 	}
 	v.any = true
-	if known && st == repo.Stamp && (st.trusted() || !inventory) {
+	same := repo != nil && st == repo.Stamp
+	if same {
+		repo.Churn = 0
+	}
+	if known && same && (st.trusted() || !inventory) {
 		return nil
+	}
+	churn := 0
+	if repo != nil && !same {
+		// One that is another at every look is not read again at every look: that would be hundreds of requests a visit.
+		churn = min(repo.Churn+1, churnLimit+1)
+		if repo.Churn = churn; churn > churnLimit && !inventory {
+			v.stale = true
+			v.gap(health.Gap{
+				Part: "SDR repository", Place: placeSDR, Reason: health.ReasonBudget,
+				Error: "it changes at every visit: the records as last read serve on until the next inventory",
+			})
+			return nil
+		}
 	}
 	if known {
 		v.log.Info("SDR repository changed, reading it again", "records", st.Count)
 	}
 	fresh, gaps, err := readRepository(ctx, v.c, st, repo)
+	fresh.Churn = churn
 	v.snap.Gaps = append(v.snap.Gaps, gaps...)
 	if err != nil {
 		v.gap(health.Gap{Part: "SDR repository", Place: placeSDR, Reason: health.ReasonFor(err), Error: clip(err.Error())})
 		if known { // half a new repository is no match for a whole old one
 			repo.Chunk = fresh.Chunk
+			v.stale = true
 			return err
 		}
 	}
@@ -308,7 +328,7 @@ func stampOf(r *repository) stamp {
 
 // readSensors reads every sensor once. When it is cut short, the rest is named as not read, and the place is out of scope.
 func (v *visit) readSensors(ctx context.Context, ok bool) error {
-	whole := ok && v.mem.SDR.Next == 0 && v.mem.SDR.Bad == 0
+	whole := ok && !v.stale && v.mem.SDR.Next == 0 && v.mem.SDR.Bad == 0
 	var stopped error
 	if !ok {
 		stopped = errors.New("not reached")

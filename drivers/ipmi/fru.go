@@ -202,7 +202,10 @@ func (r *fruReader) read(ctx context.Context, offset, n int) ([]byte, error) {
 	if chunk < minFRUSize || chunk > firstFRUSize {
 		chunk = firstFRUSize
 	}
-	for len(out) < n {
+	for tries := 0; len(out) < n; tries++ {
+		if tries > n/minFRUSize+8 { // a BMC may give a byte at a time
+			return nil, fmt.Errorf("%w: %d of %d bytes in %d reads", errFRU, len(out), n, tries)
+		}
 		at, want := offset+len(out), min(chunk, n-len(out))
 		d := []byte{r.fru, byte(at / unit), byte(at / unit >> 8), byte((want + unit - 1) / unit)}
 		b, err := r.v.c.call(ctx, command{op: fmt.Sprintf("read FRU %d", r.fru), netFn: netFnStorage, cmd: 0x11, data: d, want: 1})

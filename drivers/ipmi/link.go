@@ -115,6 +115,8 @@ const (
 	idleTrust = 50 * time.Second
 	// busyRetries is how often a busy BMC is asked again.
 	busyRetries = 2
+	// busyLimit is how often that is done in one visit: a BMC that is busy for every sensor is left to its work.
+	busyLimit = 12
 	// silentLimit is how many commands in a row may go unanswered on a live session before a visit asks no more: a hung BMC
 	// must not cost a wait per sensor.
 	silentLimit = 2
@@ -133,13 +135,14 @@ type link struct {
 	fresh    bool          // the session was opened in this visit
 	reopened bool          // it was lost and opened again in this visit
 	failed   error         // why nothing more is asked in this visit
+	busy     int           // times it was asked again in this visit since it was busy
 	silent   int           // commands in a row that brought no answer
 	suite    int           // the suite that worked, 0 if none has
 }
 
 // begin starts a visit's count.
 func (l *link) begin(t *tally) {
-	l.tally, l.fresh, l.reopened, l.failed, l.silent = t, false, false, nil, 0
+	l.tally, l.fresh, l.reopened, l.failed, l.silent, l.busy = t, false, false, nil, 0, 0
 	if l.s != nil {
 		l.s.t.tally = t
 	}
@@ -196,7 +199,8 @@ func (l *link) drop() {
 func (l *link) call(ctx context.Context, c command) ([]byte, error) {
 	for busy := 0; ; busy++ {
 		b, err := l.try(ctx, c)
-		if busy < busyRetries && isCode(err, codeNodeBusy, codeTimeout) {
+		if busy < busyRetries && l.busy < busyLimit && isCode(err, codeNodeBusy, codeTimeout) {
+			l.busy++
 			if pause(ctx, l.login.timeout/8<<busy) {
 				continue
 			}

@@ -32,15 +32,19 @@ type memory struct {
 	DCMI int `json:"dcmi,omitempty"`
 	// FRUChunk is how many bytes of FRU data the BMC returns at once, 0 before it was asked.
 	FRUChunk int `json:"fru_chunk,omitempty"`
+	// FirstLog bounds the next attempt at the first reading of the log, after one that was cut off; 0 if none was.
+	FirstLog int `json:"first_log,omitempty"`
 }
 
 // repository is the sensor data records of a BMC.
 type repository struct {
 	// Stamp changes whenever the repository does: last addition and last erase, or a device's change indicator.
-	Stamp   stamp   `json:"stamp"`
-	Chunk   int     `json:"chunk"`          // bytes to ask for at once: 255 is a whole record
-	Next    uint16  `json:"next,omitempty"` // where reading was cut off; 0 if it was not
-	Bad     int     `json:"bad,omitempty"`  // records that could not be read or decoded
+	Stamp stamp  `json:"stamp"`
+	Chunk int    `json:"chunk"`          // bytes to ask for at once: 255 is a whole record
+	Next  uint16 `json:"next,omitempty"` // where reading was cut off; 0 if it was not
+	Bad   int    `json:"bad,omitempty"`  // records that could not be read or decoded
+	// Churn counts the comparisons in a row that found the BMC's repository to be another one.
+	Churn   int     `json:"churn,omitempty"`
 	Records records `json:"records"`
 
 	sensors []*part
@@ -139,6 +143,13 @@ func loadMemory(raw json.RawMessage) (*memory, error) {
 		if got.SDR.Chunk < minChunk || got.SDR.Chunk > wholeRecord {
 			got.SDR.Chunk = wholeRecord
 		}
+		for _, rec := range got.SDR.Records {
+			if _, err := decodeRecord(rec); err != nil {
+				got.SDR = nil
+				return &got, fmt.Errorf("read memory: %w", err)
+			}
+		}
+		got.SDR.Bad, got.SDR.Churn = max(got.SDR.Bad, 0), max(got.SDR.Churn, 0)
 		got.SDR.build()
 	}
 	return &got, nil

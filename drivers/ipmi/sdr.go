@@ -26,6 +26,10 @@ const (
 	reservationTries = 8
 	// holeTries is how many record IDs are guessed past one that cannot be read, since its successor is not known then.
 	holeTries = 8
+	// partTries bounds the requests for one record: a BMC may give a byte at a time, or none of what it was asked for.
+	partTries = 64
+	// churnLimit is how many comparisons in a row may find another repository before it is read again with the inventory only.
+	churnLimit = 3
 )
 
 // sdrReader reads a repository, or a device's own records, which answer the same commands under other numbers.
@@ -152,7 +156,10 @@ func (r *sdrReader) record(ctx context.Context, id uint16) (next uint16, rec []b
 	}
 	total := 5 + int(rec[4])
 	rec = rec[:min(len(rec), total)]
-	for len(rec) < total {
+	for tries := 0; len(rec) < total; tries++ {
+		if tries >= partTries {
+			return next, nil, fmt.Errorf("%w: %d of %d bytes in %d parts", errRecord, len(rec), total, tries)
+		}
 		_, b, err := r.part(ctx, id, len(rec), min(r.chunk, total-len(rec), wholeRecord-1))
 		if tooMuch(err) && r.chunk > minChunk {
 			r.chunk = max(min(r.chunk, 64)/2, minChunk)
@@ -183,7 +190,18 @@ func readRepository(ctx context.Context, c caller, st stamp, from *repository) (
 	var gaps []health.Gap
 	seen := map[uint16]bool{}
 	bytes, holes := 0, 0
-	for len(repo.Records)+repo.Bad < maxRecords && bytes < maxRecordsBytes/2 {
+	for _, rec := range repo.Records {
+		bytes += len(rec)
+	}
+	for {
+		if len(repo.Records)+repo.Bad >= maxRecords || bytes >= maxRecordsBytes/2 {
+			gaps = append(gaps, health.Gap{
+				Part: fmt.Sprintf("SDR records from 0x%04x", id), Reason: health.ReasonTooLarge,
+				Error: fmt.Sprintf("%d records of %d bytes are as many as are kept; the BMC counts %d", len(repo.Records), bytes, st.Count),
+			})
+			repo.Bad++
+			break
+		}
 		if seen[id] {
 			gaps = append(gaps, health.Gap{Part: fmt.Sprintf("SDR record 0x%04x", id), Reason: health.ReasonMalformed, Error: "the chain of records leads back to this one"})
 			repo.Bad++
@@ -213,6 +231,13 @@ func readRepository(ctx context.Context, c caller, st stamp, from *repository) (
 				break
 			}
 			next = id + 1
+		}
+		if next == 0 && len(repo.Records)+repo.Bad < int(st.Count) {
+			gaps = append(gaps, health.Gap{
+				Part: fmt.Sprintf("SDR records after 0x%04x", id), Reason: health.ReasonMalformed,
+				Error: fmt.Sprintf("the chain of records breaks off after %d of %d", len(repo.Records)+repo.Bad, st.Count),
+			})
+			repo.Bad++
 		}
 		if next == 0xffff || next == 0 {
 			break

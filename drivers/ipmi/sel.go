@@ -20,6 +20,8 @@ const (
 	// selWalkLimit bounds a walk over a log of unknown length.
 	selWalkLimit = 0xffff
 	selLast      = 0xffff
+	// selSlack is how many entries may come in while the log is read.
+	selSlack = 64
 
 	selCursorVersion = 1
 )
@@ -62,6 +64,9 @@ func hashEntry(rec []byte) string {
 type selReader struct {
 	c    caller
 	seen map[uint16]bool
+	cut  bool // a walk ended before the log's end
+	// skipped is how many entries a first visit left out although it was asked for some of them.
+	skipped int
 }
 
 // entry reads one record (section 31.5) and gives the ID of its successor, ffffh at the end.
@@ -100,7 +105,7 @@ func (v *visit) readSEL(ctx context.Context) error {
 	for _, rec := range recs {
 		v.snap.Log = append(v.snap.Log, v.logEntry(rec, next.generation()))
 	}
-	l.Read = len(recs)
+	l.Read, l.More = len(recs), next.More
 	v.snap.Logs = append(v.snap.Logs, l)
 	v.snap.Components = append(v.snap.Components, logComponent(info, l))
 	v.snap.Readings = append(v.snap.Readings, logReadings(info)...)
@@ -110,7 +115,11 @@ func (v *visit) readSEL(ctx context.Context) error {
 	} else {
 		v.scope(placeSEL)
 	}
-	if raw, jerr := json.Marshal(next); jerr == nil {
+	v.mem.FirstLog = 0
+	if first && err != nil {
+		// Without a cursor the rest stays what it is: history, no news. The next visit tries half of what this one got through.
+		v.mem.FirstLog = max(len(recs)/2, 1)
+	} else if raw, jerr := json.Marshal(next); jerr == nil {
 		v.snap.NextCursors = health.Cursors{placeSEL: raw}
 	}
 	return err
@@ -150,8 +159,19 @@ func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, fir
 		case limit < 0:
 			limit = selWalkLimit
 		}
+		if v.mem.FirstLog > 0 {
+			limit = min(limit, v.mem.FirstLog)
+		}
 		recs, err := r.newest(ctx, info, limit)
-		return next.advance(recs, err), recs, err
+		next = next.advance(recs, err)
+		next.More = next.More || r.cut
+		if r.skipped > 0 && len(recs) < limit {
+			v.gap(health.Gap{
+				Part: selName + ", older entries", Reason: health.ReasonBudget,
+				Error: fmt.Sprintf("%d of %d entries read: their IDs do not count up", len(recs), info.entries),
+			})
+		}
+		return next, recs, err
 	}
 	if old.Last == 0 && info.entries == 0 {
 		return next, nil, nil
@@ -246,7 +266,11 @@ func (r *selReader) forward(ctx context.Context, id uint16, info selInfo, limit 
 	if info.entries == 0 {
 		return nil, nil
 	}
-	for id != 0xffff && len(recs) < limit {
+	for id != 0xffff {
+		if len(recs) >= limit {
+			r.cut = true
+			break
+		}
 		next, rec, err := r.entry(ctx, id)
 		if isCode(err, codeNotPresent) { // emptied, or the chain's end, which some mark so
 			return recs, nil
@@ -271,7 +295,7 @@ func (r *selReader) forward(ctx context.Context, id uint16, info selInfo, limit 
 // last entry's ID, since IDs mostly count up; else the whole log is walked.
 func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]byte, error) {
 	if int(info.entries) <= limit || limit >= selWalkLimit {
-		return r.forward(ctx, 0, info, selWalkLimit)
+		return r.forward(ctx, 0, info, min(int(info.entries)+selSlack, selWalkLimit))
 	}
 	_, last, err := r.entry(ctx, selLast)
 	if err == nil && recordID(last) >= uint16(limit) {
@@ -288,7 +312,7 @@ func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]by
 				break
 			}
 			r.seen[guess] = true
-			more, err := r.forward(ctx, next, info, selWalkLimit)
+			more, err := r.forward(ctx, next, info, limit+selSlack)
 			recs := append([][]byte{rec}, more...)
 			if err != nil || len(recs) >= limit {
 				return recs[max(0, len(recs)-limit):], err
@@ -303,8 +327,15 @@ func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]by
 	} else if err != nil && !isAnyCode(err) {
 		return nil, err
 	}
+	if info.entries > maxSELPerVisit && err == nil {
+		// Its IDs do not count up, and to walk all of it is too much to ask: from the last entry back as far as that goes.
+		if recs, err := r.older(ctx, recordID(last)-1, [][]byte{last}, limit); err != nil || recordID(last) != 0 {
+			r.skipped = int(info.entries) - len(recs)
+			return recs, err
+		}
+	}
 	r.seen = map[uint16]bool{}
-	recs, err := r.forward(ctx, 0, info, selWalkLimit)
+	recs, err := r.forward(ctx, 0, info, maxSELPerVisit+selSlack)
 	return recs[max(0, len(recs)-limit):], err
 }
 

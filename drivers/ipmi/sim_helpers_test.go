@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -68,22 +69,66 @@ func freeTCPPort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// newSim makes a machine with extra temperature sensors and starts it.
-func newSim(t testing.TB, extra int, env ...string) *simMachine {
+// made are the machines that gen.py made in this process: it takes longer than most tests.
+var made struct {
+	sync.Mutex
+	dirs map[string]string
+}
+
+// Ports of a made machine, replaced in every copy.
+const madePort, madeConsole = 60623, 60624
+
+func makeMachine(t testing.TB, extra int, env []string) string {
 	t.Helper()
-	gen, err := os.ReadFile(filepath.Join(simDir(t), "gen.py"))
+	gen, err := filepath.Abs(filepath.Join(simDir(t), "gen.py"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &simMachine{dir: t.TempDir(), name: "bmc", port: freePort(t), console: freeTCPPort(t)}
-	script := filepath.Join(m.dir, "gen.py")
-	if err := os.WriteFile(script, gen, 0o700); err != nil {
+	key := fmt.Sprint(extra, env)
+	made.Lock()
+	defer made.Unlock()
+	if dir, ok := made.dirs[key]; ok {
+		return dir
+	}
+	dir, err := os.MkdirTemp(madeDir, "machine")
+	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("python3", script, m.name, fmt.Sprint(m.port), fmt.Sprint(m.console), m.dir, "127.0.0.1", fmt.Sprint(extra))
+	c := exec.Command("python3", gen, "bmc", fmt.Sprint(madePort), fmt.Sprint(madeConsole), dir, "127.0.0.1", fmt.Sprint(extra))
 	c.Env = append(os.Environ(), env...)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("make machine: %v\n%s", err, out)
+	}
+	if made.dirs == nil {
+		made.dirs = map[string]string{}
+	}
+	made.dirs[key] = dir
+	return dir
+}
+
+// madeDir holds made machines, for as long as the process runs.
+var madeDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "dewline-ipmi")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		madeDir = dir
+		return m.Run()
+	}())
+}
+
+// newSim makes a machine with extra temperature sensors and starts it.
+func newSim(t testing.TB, extra int, env ...string) *simMachine {
+	t.Helper()
+	from := makeMachine(t, extra, env)
+	m := &simMachine{dir: t.TempDir(), name: "bmc", port: freePort(t), console: freeTCPPort(t)}
+	if err := os.CopyFS(m.dir, os.DirFS(from)); err != nil {
+		t.Fatal(err)
 	}
 	// The host is on: a process stands for it.
 	conf := filepath.Join(m.dir, m.name+".conf")
@@ -91,7 +136,10 @@ func newSim(t testing.TB, extra int, env ...string) *simMachine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	on := strings.Replace(string(text), "startnow false", "startcmd \"sleep 3600\"\n  startnow true", 1)
+	on := strings.NewReplacer(
+		"startnow false", "startcmd \"sleep 3600\"\n  startnow true",
+		fmt.Sprint(madePort), fmt.Sprint(m.port), fmt.Sprint(madeConsole), fmt.Sprint(m.console), from, m.dir,
+	).Replace(string(text))
 	if err := os.WriteFile(conf, []byte(on), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -187,9 +235,10 @@ func (m *simMachine) ipmitool(t testing.TB, args ...string) string {
 	return string(out)
 }
 
+// open is a client that asks for the one suite this simulator has: each refusal of 17 would cost a quarter of the time-out.
 func (m *simMachine) open(t testing.TB, change ...func(*Options)) *Client {
 	t.Helper()
-	o := Options{Address: fmt.Sprintf("ipmi://127.0.0.1:%d", m.port), Username: "monitor", Password: secret.New("monpass1"), Timeout: 2 * time.Second}
+	o := Options{Address: fmt.Sprintf("ipmi://127.0.0.1:%d", m.port), Username: "monitor", Password: secret.New("monpass1"), Timeout: 2 * time.Second, CipherSuites: []int{3}}
 	for _, f := range change {
 		f(&o)
 	}

@@ -64,3 +64,38 @@ func TestSimulatedServersAreReadRight(t *testing.T) {
 		})
 	}
 }
+
+func TestPrivilegeBeyondTheUserIsDenied(t *testing.T) {
+	m := bmcsim.NewMachine(bmcsim.Profiles()[0], "m", 1)
+	for _, p := range bmcsim.Profiles() {
+		if p.Name == "legacy" {
+			m = bmcsim.NewMachine(p, "m", 1)
+		}
+	}
+	for _, x := range []struct {
+		asked   string
+		allowed byte
+		reason  health.Reason
+	}{{"operator", 2, health.ReasonDenied}, {"admin", 3, health.ReasonDenied}, {"user", 2, ""}, {"admin", 4, ""}} {
+		t.Run(x.asked+" of an account that may "+[]string{2: "user", 3: "operator", 4: "admin"}[x.allowed], func(t *testing.T) {
+			srv, err := bmcsim.ServeIPMI(m, bmcsim.IPMIOptions{Privilege: x.allowed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = srv.Close() })
+			c := openAt(t, srv.Addr(), func(o *Options) {
+				o.Username, o.Password, o.Privilege = srv.Username(), secret.New(srv.Password()), x.asked
+			})
+			s, err := c.Read(t.Context(), health.Request{Tiers: readings})
+			if (err == nil) != (x.reason == "") || err != nil && health.ReasonFor(err) != x.reason {
+				t.Errorf("error %v", err)
+			}
+			if x.reason != "" && (len(s.Readings) != 0 || srv.Stats().Attempts > 1) {
+				t.Errorf("%d readings, %d attempts", len(s.Readings), srv.Stats().Attempts)
+			}
+			if err := c.Close(t.Context()); err != nil || srv.Stats().OpenSessions != 0 {
+				t.Errorf("close: %v, %+v", err, srv.Stats())
+			}
+		})
+	}
+}

@@ -14,6 +14,7 @@ import (
 func TestCapturesAreReadWhole(t *testing.T) {
 	for name, file := range captures(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			srv := newService(t, treeFromTar(t, file))
 			c := srv.open(t)
 			s := read(t, c, health.Request{Tiers: health.EveryTier})

@@ -89,7 +89,7 @@ func recordUntilKilled(dir string) error {
 }
 
 func TestKillLosesNothingAcknowledged(t *testing.T) {
-	kills := 10
+	kills := 6
 	if s := os.Getenv(killsEnv); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 func TestWhatNeverStaysTheSameIsBounded(t *testing.T) {
 	db := openIn(t, t.TempDir(), Options{})
 	m := storetest.NewMachine("t", 2, 1)
-	const visits = 4 * maxVersions
+	const visits = maxVersions + 16
 	var all []*health.Visit
 	for i := range visits {
 		v := m.Visit(start.Add(time.Duration(i) * time.Minute))

@@ -1,10 +1,13 @@
 package coverage_test
 
 import (
+	"hash/fnv"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,4 +130,35 @@ func sorted(m map[string]string) func(func(string, string) bool) {
 			}
 		}
 	}
+}
+
+// defaultSeed is the sample that a run without DEWLINE_SEED takes.
+const defaultSeed = 1
+
+// sample chooses n of all, or all of them where DEWLINE_LONG is set, and logs which: nothing is left out in silence.
+// DEWLINE_SEED chooses other ones.
+func sample[T any](t *testing.T, what string, all []T, n int, name func(T) string) []T {
+	t.Helper()
+	if os.Getenv("DEWLINE_LONG") != "" || len(all) <= n {
+		t.Logf("%s: all %d", what, len(all))
+		return all
+	}
+	seed := uint64(defaultSeed)
+	if s := os.Getenv("DEWLINE_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("DEWLINE_SEED: %v", err)
+		}
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(what))
+	picks := rand.New(rand.NewPCG(seed, h.Sum64())).Perm(len(all))[:n] //nolint:gosec // a repeatable choice
+	slices.Sort(picks)
+	var l []T
+	var names []string
+	for _, i := range picks {
+		l, names = append(l, all[i]), append(names, name(all[i]))
+	}
+	t.Logf("%s: %d of %d with DEWLINE_SEED=%d, DEWLINE_LONG=1 for all: %s", what, n, len(all), seed, strings.Join(names, "; "))
+	return l
 }

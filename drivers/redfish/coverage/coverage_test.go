@@ -38,10 +38,32 @@ type habit struct {
 }
 
 func TestDriverReportsEveryPartOfEveryCapture(t *testing.T) {
-	for name, file := range sorted(captures(t)) {
+	type job struct {
+		capture, file string
+		h             habit
+	}
+	name := func(j job) string { return j.capture + "/" + j.h.name }
+	var always, other, deep []job
+	for c, file := range sorted(captures(t)) {
 		for _, h := range habits {
-			t.Run(name+"/"+h.name, func(t *testing.T) { compareCapture(t, file, h) })
+			j := job{c, file, h}
+			if !h.tiers {
+				other = append(other, j)
+				continue
+			}
+			always, deep = append(always, j), append(deep, j)
 		}
+	}
+	chosen := map[string]bool{}
+	for _, j := range sample(t, "tier by tier", deep, 1, name) {
+		chosen[name(j)] = true
+	}
+	for _, j := range append(always, sample(t, "other habits of a service", other, 3, name)...) {
+		j.h.tiers = chosen[name(j)]
+		t.Run(name(j), func(t *testing.T) {
+			t.Parallel()
+			compareCapture(t, j.file, j.h)
+		})
 	}
 }
 
@@ -84,10 +106,10 @@ func compareCapture(t *testing.T, file string, h habit) {
 		sameIDs(t, "a new client with the memory of the first", snap, read(t, open(t, srv), health.Request{Tiers: health.EveryTier, LogLimit: -1, Memory: snap.Memory}))
 	})
 	t.Run("scope", func(t *testing.T) { compareScope(t, snap) })
+	t.Run("urgency", func(t *testing.T) { checkTiers(t, comps) })
 	tiers := "not taken"
 	if h.tiers {
 		t.Run("tiers", func(t *testing.T) { compareTiers(t, client, open(t, srv), snap) })
-		t.Run("urgency", func(t *testing.T) { checkTiers(t, comps) })
 		tiers = perTier(t, client, snap)
 	}
 	t.Run("manners", func(t *testing.T) { checkManners(t, srv, h.o.BasicOnly) })

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"dewline/health"
@@ -16,33 +17,51 @@ import (
 // TestDriverSeesThatAPartIsGone takes one part at a time out of a recording: that part is gone, every other one is what it
 // was, whether the driver remembers the machine or meets it anew.
 func TestDriverSeesThatAPartIsGone(t *testing.T) {
-	removed, tried := 0, 0
-	for name, file := range sorted(captures(t)) {
-		t.Run(name, func(t *testing.T) {
-			tr, raw, err := loadTree(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := walk(tr)
-			snap := readTree(t, raw, full)
-			comps := reportedOf(snap)
-			for _, class := range walked {
-				of := match(w.of(class), comps)
-				for _, p := range chosen(w.of(class)) {
-					if of[p] == nil {
-						continue // told of by the other test
-					}
-					t.Run(fmt.Sprintf("%s %s", class, p.ids[0]), func(t *testing.T) {
-						tried++
-						removed += takeOut(t, raw, w, p, of[p], snap)
-					})
-				}
-			}
-		})
+	type job struct {
+		capture, file string
+		class         health.Class
+		part          int
+		id            string
 	}
-	t.Logf("%d of %d parts taken out", removed, tried)
-	if tried > 20 && removed < tried/2 { // fewer: -run chose some
-		t.Errorf("only %d of %d parts could be taken out", removed, tried)
+	name := func(j job) string { return fmt.Sprintf("%s/%s %s", j.capture, j.class, j.id) }
+	var jobs []job
+	for c, file := range sorted(captures(t)) {
+		tr, _, err := loadTree(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := walk(tr)
+		for _, class := range walked {
+			for i, p := range chosen(w.of(class)) {
+				jobs = append(jobs, job{c, file, class, i, p.ids[0]})
+			}
+		}
+	}
+	var removed, tried atomic.Int64
+	t.Run("parts", func(t *testing.T) { // ends when all of them have
+		for _, j := range sample(t, "parts taken out", jobs, 6, name) {
+			t.Run(name(j), func(t *testing.T) {
+				t.Parallel()
+				tr, raw, err := loadTree(j.file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := walk(tr)
+				snap := fullVisit(t, j.file)
+				p := chosen(w.of(j.class))[j.part]
+				was := match(w.of(j.class), reportedOf(snap))[p]
+				if was == nil {
+					t.Logf("%s is not matched: TestDriverReportsEveryPartOfEveryCapture tells of it", p)
+					return
+				}
+				tried.Add(1)
+				removed.Add(int64(takeOut(t, raw, w, p, was, snap)))
+			})
+		}
+	})
+	t.Logf("%d of %d parts taken out", removed.Load(), tried.Load())
+	if n := tried.Load(); n > 20 && removed.Load() < n/2 { // fewer: a sample
+		t.Errorf("only %d of %d parts could be taken out", removed.Load(), n)
 	}
 }
 

@@ -6,7 +6,10 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
+	"testing"
 
+	"dewline/health"
 	"dewline/internal/bmcsim"
 )
 
@@ -29,11 +32,60 @@ type tree struct {
 const root = "/redfish/v1"
 
 func loadTree(path string) (*tree, map[string][]byte, error) {
-	raw, err := bmcsim.LoadCapture(path)
-	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // a test helper
+	l := recording(path)
+	<-l.ready
+	return l.tree, l.raw, l.err
+}
+
+// loaded is a recording, read once in a process. Nothing changes it.
+type loaded struct {
+	ready chan struct{}
+	tree  *tree
+	raw   map[string][]byte
+	err   error
+
+	full struct {
+		sync.Mutex
+		snap *health.Snapshot
 	}
-	return parseTree(raw), raw, nil
+}
+
+var (
+	loadedMu sync.Mutex
+	loadedBy = map[string]*loaded{}
+)
+
+func recording(path string) *loaded {
+	loadedMu.Lock()
+	defer loadedMu.Unlock()
+	if l := loadedBy[path]; l != nil {
+		return l
+	}
+	l := &loaded{ready: make(chan struct{})}
+	loadedBy[path] = l
+	go func() {
+		defer close(l.ready)
+		if l.raw, l.err = bmcsim.LoadCapture(path); l.err == nil {
+			l.tree = parseTree(l.raw)
+		}
+	}()
+	return l
+}
+
+// fullVisit is the first visit of a recording without $expand, made once in a process.
+func fullVisit(t *testing.T, path string) *health.Snapshot {
+	t.Helper()
+	_, raw, err := loadTree(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := recording(path)
+	l.full.Lock()
+	defer l.full.Unlock()
+	if l.full.snap == nil {
+		l.full.snap = readTree(t, raw, full)
+	}
+	return l.full.snap
 }
 
 func parseTree(raw map[string][]byte) *tree {

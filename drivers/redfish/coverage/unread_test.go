@@ -20,22 +20,32 @@ var hurt = []string{
 // TestDriverTellsUnreadFromGone has one document at a time answer with what is no JSON: nothing is gone, nothing is new, and
 // if a part could not be read there is a gap that says why.
 func TestDriverTellsUnreadFromGone(t *testing.T) {
-	for name, file := range sorted(captures(t)) {
-		t.Run(name, func(t *testing.T) {
-			tr, raw, err := loadTree(file)
+	type job struct{ capture, file, kind string }
+	name := func(j job) string { return j.capture + "/" + j.kind }
+	var jobs []job
+	for c, file := range sorted(captures(t)) {
+		tr, raw, err := loadTree(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range hurt {
+			if slices.ContainsFunc(ofKind(tr, kind), func(u string) bool { return raw[u] != nil }) {
+				jobs = append(jobs, job{c, file, kind})
+			}
+		}
+	}
+	for _, j := range sample(t, "unread documents", jobs, 8, name) {
+		t.Run(name(j), func(t *testing.T) {
+			t.Parallel()
+			tr, raw, err := loadTree(j.file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			before := readTree(t, raw, full)
-			for _, kind := range hurt {
-				urls := ofKind(tr, kind)
-				// The first one that tells of a part, as far as can be seen: many of GB200's 31 chassis are empty.
-				slices.SortStableFunc(urls, func(a, b string) int { return told(before, b) - told(before, a) })
-				if len(urls) == 0 || raw[urls[0]] == nil {
-					continue
-				}
-				t.Run(kind, func(t *testing.T) { unread(t, raw, urls[0], before) })
-			}
+			before := fullVisit(t, j.file)
+			urls := slices.DeleteFunc(ofKind(tr, j.kind), func(u string) bool { return raw[u] == nil })
+			// The first one that tells of a part, as far as can be seen: many of GB200's 31 chassis are empty.
+			slices.SortStableFunc(urls, func(a, b string) int { return told(before, b) - told(before, a) })
+			unread(t, raw, urls[0], before)
 		})
 	}
 }

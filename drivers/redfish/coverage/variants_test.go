@@ -160,41 +160,57 @@ func rewrite(t *testing.T, raw map[string][]byte, f func(key string, v any) any)
 }
 
 func TestDriverReportsEveryPartOfOtherFirmware(t *testing.T) {
-	for name, file := range sorted(captures(t)) {
-		tr, raw, err := loadTree(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := walk(tr)
-		for _, v := range variants {
-			other := v.make(t, tr, raw)
-			truly := w
-			if !v.same {
-				truly = walk(parseTree(other))
-			}
-			for _, expand := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%s/expand %t", name, v.name, expand), func(t *testing.T) {
-					srv, err := bmcsim.ServeTree(other, bmcsim.RedfishOptions{Expand: expand})
-					if err != nil {
-						t.Fatal(err)
-					}
-					t.Cleanup(func() { _ = srv.Close() })
-					client := open(t, srv)
-					snap := read(t, client, full)
-					comps := reportedOf(snap)
-					for _, class := range walked {
-						for _, s := range disagreements(truly, class, comps) {
-							t.Error(s)
-						}
-					}
-					compareLogs(t, truly, snap)
-					compareGaps(t, parseTree(other), snap)
-					checkUnique(t, snap)
-					sameIDs(t, "a second reading", snap, read(t, client, health.Request{
-						Tiers: health.EveryTier, LogLimit: -1, Memory: snap.Memory, Cursors: snap.NextCursors,
-					}))
-				})
-			}
+	type job struct {
+		capture, file string
+		variant       int
+		expand        bool
+	}
+	name := func(j job) string {
+		return fmt.Sprintf("%s/%s/expand %t", j.capture, variants[j.variant].name, j.expand)
+	}
+	var jobs []job
+	for c, file := range sorted(captures(t)) {
+		for i := range variants {
+			jobs = append(jobs, job{c, file, i, false}, job{c, file, i, true})
 		}
 	}
+	for _, j := range sample(t, "other firmware", jobs, 6, name) {
+		t.Run(name(j), func(t *testing.T) {
+			t.Parallel()
+			compareVariant(t, j.file, j.variant, j.expand)
+		})
+	}
+}
+
+func compareVariant(t *testing.T, file string, variant int, expand bool) {
+	tr, raw, err := loadTree(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := variants[variant]
+	other := v.make(t, tr, raw)
+	otherTree := parseTree(other)
+	truly := walk(otherTree)
+	if v.same {
+		truly = walk(tr)
+	}
+	srv, err := bmcsim.ServeTree(other, bmcsim.RedfishOptions{Expand: expand})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close() })
+	client := open(t, srv)
+	snap := read(t, client, full)
+	comps := reportedOf(snap)
+	for _, class := range walked {
+		for _, s := range disagreements(truly, class, comps) {
+			t.Error(s)
+		}
+	}
+	compareLogs(t, truly, snap)
+	compareGaps(t, otherTree, snap)
+	checkUnique(t, snap)
+	sameIDs(t, "a second reading", snap, read(t, client, health.Request{
+		Tiers: health.EveryTier, LogLimit: -1, Memory: snap.Memory, Cursors: snap.NextCursors,
+	}))
 }

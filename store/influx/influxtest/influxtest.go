@@ -113,7 +113,7 @@ bind-address = %q
 [data]
   dir = %q
   wal-dir = %q
-  index-version = "tsi1"
+  index-version = "inmem"
   query-log-enabled = false
 [http]
   bind-address = %q
