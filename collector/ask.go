@@ -24,14 +24,16 @@ type ask struct {
 // not tried before its time; the visit then says so. It returns ErrNoTarget, or the error of ctx.
 func (c *Collector) Ask(ctx context.Context, id health.TargetID, tiers health.Tiers, logLimit int) (*health.Visit, error) {
 	c.asksMu.Lock()
-	asks, ok := c.asks[id]
+	l, ok := c.asks[id]
 	c.asksMu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrNoTarget, id)
 	}
 	a := ask{tiers, logLimit, make(chan *health.Visit, 1)}
 	select {
-	case asks <- a:
+	case l.asks <- a:
+	case <-l.gone:
+		return nil, fmt.Errorf("%w: %q", ErrNoTarget, id)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -43,19 +45,26 @@ func (c *Collector) Ask(ctx context.Context, id health.TargetID, tiers health.Ti
 	}
 }
 
+// asked is where a target's goroutine takes wishes, until it is gone.
+type asked struct {
+	asks chan ask
+	gone chan struct{}
+}
+
 // listen makes a target known to Ask until the returned function is called.
 func (c *Collector) listen(id health.TargetID) (asks chan ask, stop func()) {
-	asks = make(chan ask)
+	l := asked{make(chan ask), make(chan struct{})}
 	c.asksMu.Lock()
 	defer c.asksMu.Unlock()
 	if c.asks == nil {
-		c.asks = map[health.TargetID]chan ask{}
+		c.asks = map[health.TargetID]asked{}
 	}
-	c.asks[id] = asks
-	return asks, func() {
+	c.asks[id] = l
+	return l.asks, func() {
 		c.asksMu.Lock()
 		defer c.asksMu.Unlock()
 		delete(c.asks, id)
+		close(l.gone)
 	}
 }
 
@@ -69,16 +78,24 @@ func (w *watcher) answer(a ask) {
 	known := health.NewKnown(w.job.Target.ID).For(w.job.Target)
 	known.Driver, known.Memory = w.known.Driver, w.known.Memory // learned already: asking again would only cost the BMC
 	b := builder{target: w.job.Target, known: known, due: due, at: now, deadline: w.c.deadlineOf(a.tiers), logLimit: a.logLimit, log: w.log}
+	suspended := w.c.guard.suspended(w.job.Credential)
 	switch {
 	case w.isStuck():
 		b.opened = &health.Error{Reason: health.ReasonBusy, Op: "read", Err: errors.New("the visit before has not returned")}
+	case suspended != "":
+		b.opened = &health.Error{Reason: health.ReasonDenied, Op: "read", Err: errors.New("not tried: " + suspended)}
 	case w.known.Access.State == health.AccessDenied && resting(w.known.Access, now):
 		b.opened = &health.Error{Reason: health.ReasonDenied, Op: "read", Err: fmt.Errorf("not tried, since accounts lock: denied since %s, next try %s: %s",
 			w.known.Access.Since.UTC().Format(time.RFC3339), w.known.Access.NextTry.UTC().Format(time.RFC3339), w.known.Access.Error)}
 	case w.src == nil:
 		b.opened = w.openSource()
 	}
+	tried := b.opened == nil
+	w.pulse.promise("answers an ask", b.deadline+stuckGrace)
 	v, out := b.build(w.ctx, w.src)
+	if tried {
+		w.c.guard.note(&w.job, v, now)
+	}
 	if out.stuck != nil {
 		w.stuck = out.stuck
 	} else if out.broken {

@@ -34,7 +34,7 @@ func accessAfter(a health.Access, id health.TargetID, result health.Result, reas
 	switch {
 	case denied:
 		next.State = health.AccessDenied
-		next.NextTry = now.Add(min(deniedMost, deniedFirst<<min(next.Failures-1, 10)))
+		next.NextTry = now.Add(denyPause(next.Failures))
 	case next.Failures >= unreachableAfter:
 		next.State = health.AccessUnreachable
 		// Jitter differs from probe to probe, so that targets that failed together are not probed together for ever.
@@ -47,5 +47,8 @@ func accessAfter(a health.Access, id health.TargetID, result health.Result, reas
 // resting says whether a target is to be left alone now. A stored time further off than any back-off is a clock that
 // was wrong when it was stored.
 func resting(a health.Access, now time.Time) bool {
+	if a.Reason == health.ReasonSuspended {
+		return true // however long: a reload ends it
+	}
 	return now.Before(a.NextTry) && a.NextTry.Sub(now) <= deniedMost
 }

@@ -36,6 +36,13 @@ type Recorder interface {
 type Job struct {
 	Target   health.Target
 	Schedule map[health.Tier]schedule.Spec
+
+	// Credential is the name of what the target is logged in with: when several targets deny it, it is suspended for all.
+	// "" is never suspended.
+	Credential string
+	// Secret and Session are digests, kept in RAM alone: of the credential's user and secret, and of whatever else the
+	// driver's session hangs on and Target does not say (TLS, privilege). A job of which one differs gets a new session.
+	Secret, Session string
 }
 
 // Options of a Collector. Open and Recorder must be set.
@@ -95,7 +102,14 @@ type Collector struct {
 	store                  storeState
 
 	asksMu sync.Mutex
-	asks   map[health.TargetID]chan ask
+	asks   map[health.TargetID]asked
+
+	guard guard
+	gauges
+
+	liveMu sync.Mutex
+	live   *live                               // nil: it does not run
+	stuck  map[health.TargetID]<-chan struct{} // sources left behind in Read; closed when they are logged out
 }
 
 // New makes a Collector. It starts nothing.
@@ -124,6 +138,7 @@ func New(o Options) *Collector {
 	if c.onVisit == nil {
 		c.onVisit = func(*health.Visit) {}
 	}
+	c.guard.log, c.epoch = c.log, time.Now()
 	failing := max(1, o.Slots/10)
 	c.failing = newSlots(failing)
 	c.healthy = newSlots(max(1, o.Slots-failing))
@@ -131,18 +146,11 @@ func New(o Options) *Collector {
 	return c
 }
 
-// Run reads the jobs' targets until ctx ends, and returns nil then, when everything it started is over. It returns an
-// error without having read anything if jobs name a target twice.
+// Run reads the jobs' targets, or those of the last Reload, until ctx ends, and returns nil then, when everything it started
+// is over. It returns an error without having read anything if jobs name a target twice, or if it runs already.
 func (c *Collector) Run(ctx context.Context, jobs []Job) error {
-	seen := make(map[health.TargetID]bool, len(jobs))
-	for _, j := range jobs {
-		if j.Target.ID == "" {
-			return errors.New("run collector: a target without an ID")
-		}
-		if seen[j.Target.ID] {
-			return fmt.Errorf("run collector: target %q is given twice", j.Target.ID)
-		}
-		seen[j.Target.ID] = true
+	if err := distinct(jobs); err != nil {
+		return fmt.Errorf("run collector: %w", err)
 	}
 	// What was read is recorded also after the stop, for a while.
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -156,12 +164,12 @@ func (c *Collector) Run(ctx context.Context, jobs []Job) error {
 	})
 	defer stopHard()
 
-	var wg sync.WaitGroup
-	for _, j := range jobs {
-		wg.Go(func() { c.watch(ctx, hard, j) })
+	l, ok := c.begin(ctx, hard, jobs)
+	if !ok {
+		return errors.New("run collector: it runs already")
 	}
-	wg.Wait()
 	<-ctx.Done() // no jobs: nothing to do is no reason to end
+	c.end(l)
 	return nil
 }
 

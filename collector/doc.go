@@ -26,6 +26,9 @@
 // same reason: the first visit to a BMC that has just hung is made in good faith. The state is stored (health.Access) and
 // obeyed after a restart.
 //
+// Three targets that deny one credential within an hour suspend it: none of its targets is tried until Reload, since it is
+// the credential that is wrong. That is stored too.
+//
 // # Stopping
 //
 // When the context ends, visits under way are cut and recorded as missed (stopped): no fault of the target. Those that

@@ -55,25 +55,19 @@ func (s *storeState) count() int64 {
 
 // recall reads what is known of the target, however long that takes; false when dewline stops first.
 func (w *watcher) recall() bool {
-	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
-		known, err := w.c.recorder.Recall(w.ctx, w.job.Target.ID)
-		if err == nil {
-			w.known = known.For(w.job.Target)
-			if w.known.Access.State == "" {
-				w.known.Access.State = health.AccessOK
-			}
-			return true
-		}
-		if w.ctx.Err() != nil {
-			return false
-		}
-		w.c.store.failed(w.c.log, fmt.Errorf("recall %s: %w", w.job.Target.ID, err))
-		select {
-		case <-w.ctx.Done():
-			return false
-		case <-time.After(pause):
-		}
+	w.pulse.none()
+	known, ok := insist(w.c, w.ctx, "recall "+string(w.job.Target.ID), func(ctx context.Context) (*health.Known, error) {
+		return w.c.recorder.Recall(ctx, w.job.Target.ID)
+	})
+	if !ok {
+		return false
 	}
+	w.moved = known.Endpoint != "" && known.Endpoint != health.Endpoint(w.job.Target)
+	w.known = known.For(w.job.Target)
+	if w.known.Access.State == "" {
+		w.known.Access.State = health.AccessOK
+	}
+	return true
 }
 
 // commit records a visit with the skipped ticks before it, and then advances what is known.
@@ -97,12 +91,19 @@ func (w *watcher) commit(v *health.Visit) {
 			}
 		}
 	}
+	if v.Delta.Access == nil {
+		v.Delta.Access = w.owed
+	}
 	if !w.record(v) {
 		return
 	}
 	w.spans = nil
+	if v.Delta.Access != nil {
+		w.owed = nil
+	}
 	before := w.known.Access
 	w.known.Apply(&v.Delta)
+	w.publish()
 	w.sayAccess(before, w.known.Access, v)
 	if before.State != health.AccessOK && w.known.Access.State == health.AccessOK {
 		w.catchUp()
@@ -114,8 +115,15 @@ func (w *watcher) commit(v *health.Visit) {
 func (w *watcher) record(v *health.Visit) bool {
 	accepted := w.c.store.count()
 	for try, pause := 1, retryFirst; ; try, pause = try+1, min(2*pause, retryMost) {
+		w.pulse.promise("records a visit", recordPromise)
+		begun := time.Now()
 		err := w.c.recorder.Record(w.hard, v)
 		if err == nil {
+			w.c.commits.add(time.Since(begun))
+			w.c.visits.Add(1)
+			if !v.Started.IsZero() && len(v.Due) > 0 {
+				w.c.lateness.add(v.Lateness())
+			}
 			w.c.store.took(w.c.log)
 			return true
 		}
@@ -135,9 +143,10 @@ func (w *watcher) record(v *health.Visit) bool {
 			v.Unread = w.known.UnreadBy(v)
 			accepted = w.c.store.count()
 		}
-		if w.ctx.Err() != nil {
+		if w.stop.Err() != nil {
 			pause = min(pause, 200*time.Millisecond) // there is little time left
 		}
+		w.pulse.promise("waits to record a visit again", pause)
 		select {
 		case <-w.hard.Done():
 		case <-time.After(pause):
@@ -179,10 +188,13 @@ func (w *watcher) account() {
 }
 
 // catchUp reads the slow tiers soon after a target came back, if their last ticks went unanswered.
-func (w *watcher) catchUp() {
+func (w *watcher) catchUp() { w.readSlow(false) }
+
+// readSlow reads the slow tiers soon: all, or those whose last ticks went unanswered.
+func (w *watcher) readSlow(all bool) {
 	at := time.Now().Round(0).Add(time.Second + schedule.Phase(string(w.job.Target.ID), time.Minute)).UTC()
 	for _, t := range []health.Tier{health.TierHealth, health.TierInventory} {
-		if r := w.known.Ticks[t].Result; r == health.Failed || r == health.Missed {
+		if r := w.known.Ticks[t].Result; all || r == health.Failed || r == health.Missed {
 			w.soon(t, at)
 		}
 	}
@@ -190,7 +202,7 @@ func (w *watcher) catchUp() {
 
 // sayAccess logs how we get on with a target, on change only.
 func (w *watcher) sayAccess(before, now health.Access, v *health.Visit) {
-	if before.State == now.State {
+	if before.State == now.State || now.Reason == health.ReasonSuspended { // the suspension itself was said once, for all
 		return
 	}
 	level, args := slog.LevelWarn, []any{"state", string(now.State)}

@@ -126,7 +126,7 @@ func (b *builder) build(ctx context.Context, src Source) (*health.Visit, outcome
 	v.Snapshot, v.Cost = s, s.Cost
 	switch {
 	case ctx.Err() != nil && (a.err != nil || cutShort(s)):
-		v.Result, v.Reason, v.Error = health.Missed, health.ReasonStopped, "dewline stopped while reading"
+		v.Result, v.Reason, v.Error = health.Missed, health.ReasonStopped, stopText(ctx)
 	case a.err != nil:
 		v.Result, v.Reason, v.Error = health.Failed, health.ReasonFor(a.err), clip(a.err.Error())
 		if v.Reason == health.ReasonStopped { // it was not us
@@ -153,6 +153,14 @@ func (b *builder) build(ctx context.Context, src Source) (*health.Visit, outcome
 		boundGaps(v.Snapshot)
 	}
 	return v, out
+}
+
+// stopText says who cut the visit: dewline's stop, or a reload that ended the reading of its target.
+func stopText(ctx context.Context) string {
+	if errors.Is(context.Cause(ctx), errReloaded) {
+		return "cut while reading, since " + errReloaded.Error()
+	}
+	return "dewline stopped while reading"
 }
 
 func (b *builder) driver() string {

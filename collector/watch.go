@@ -18,26 +18,49 @@ const (
 // watcher is one target's goroutine: everything in it belongs to that goroutine alone.
 type watcher struct {
 	c    *Collector
-	ctx  context.Context // ends when dewline stops
+	ctx  context.Context // ends when dewline stops, or a reload ends this target
+	stop context.Context // ends when dewline stops
 	hard context.Context // ends StopGrace later: for recording
 	log  *slog.Logger
 	plan
 
 	known *health.Known
+	owed  *health.Access // known's, if the store has not got it yet
 	src   Source
 	asks  <-chan ask
+	post  <-chan Job
+	pulse *pulse
 	stuck <-chan struct{} // closed when a source that did not return has returned
+
+	denied bool // the last thing the target said, since this start, was that it denies us
+	moved  bool // what is known was learned from another endpoint
 }
 
-func (c *Collector) watch(ctx, hard context.Context, j Job) {
-	w := &watcher{c: c, ctx: ctx, hard: hard, log: c.log.With("target", j.Target.ID), plan: newPlan(j, c.spread)}
+// entry is why a target's goroutine begins.
+type entry uint8
+
+const (
+	atStart       entry = iota // of dewline
+	byReload                   // which added the target, or changed how it is reached
+	withNewSecret              // by a reload that changed its credential
+)
+
+func (c *Collector) watch(ctx context.Context, l *live, wd *watched, j Job, why entry) {
+	w := &watcher{
+		c: c, ctx: ctx, stop: l.ctx, hard: l.hard, log: c.log.With("target", j.Target.ID), plan: newPlan(j, c.spread),
+		post: wd.post, pulse: &wd.pulse, stuck: c.stuckOf(j.Target.ID),
+	}
 	if !w.recall() {
 		return
 	}
+	w.enter(why)
 	asks, stop := c.listen(j.Target.ID)
 	defer stop()
 	w.asks = asks
 	w.start(time.Now(), w.known.Ticks)
+	if w.moved { // perhaps another machine: its slow tiers do not wait for their next tick
+		w.readSlow(true)
+	}
 	for w.wait() {
 		w.step()
 	}
@@ -45,7 +68,31 @@ func (c *Collector) watch(ctx, hard context.Context, j Job) {
 		w.account()
 	}
 	w.close()
+	c.handOver(j.Target.ID, w.stuck)
 }
+
+// enter settles how we get on with the target from what is stored of it.
+func (w *watcher) enter(why entry) {
+	if w.known.Access.State == health.AccessUnmonitored {
+		w.owe(watchedAgain(w.known.Access, w.now()))
+	}
+	a := w.known.Access
+	switch {
+	case a.State != health.AccessDenied:
+	case why == withNewSecret:
+		w.owe(forgiven(w.now()))
+	case a.Reason != health.ReasonSuspended:
+	case why == atStart && !w.c.guard.recalled(&w.job, a):
+		w.owe(forgiven(w.now()))
+	case why == byReload && !w.c.guard.isSuspended(w.job.Credential):
+		w.owe(resumed(a, w.now()))
+	}
+	w.publish()
+}
+
+func (w *watcher) publish() { w.pulse.access(w.known.Access.State) }
+
+func (w *watcher) now() time.Time { return time.Now().Round(0).UTC() }
 
 // wait sleeps until a tick is due; false when dewline stops. It looks at the clock once a minute, since a sleep does not
 // notice that the clock was set.
@@ -63,11 +110,15 @@ func (w *watcher) wait() bool {
 			}
 			sleep = min(sleep, next.Sub(now.Round(0)))
 		}
+		w.pulse.promise("sleeps until its next tick", sleep)
 		timer := time.NewTimer(sleep)
 		select {
 		case <-w.ctx.Done():
 			timer.Stop()
 			return false
+		case j := <-w.post:
+			timer.Stop()
+			w.reloaded(j)
 		case a := <-w.asks:
 			timer.Stop()
 			w.answer(a)
@@ -79,23 +130,35 @@ func (w *watcher) wait() bool {
 // step answers the ticks that are due: by a visit, or by accounting for them.
 func (w *watcher) step() {
 	now := time.Now()
-	switch {
+	switch suspended := w.c.guard.suspended(w.job.Credential); {
 	case w.isStuck():
 		w.skipDue(now, health.ReasonOverrun)
 		if w.unaccounted(now) >= probeEvery {
 			w.account() // no silence, however long it takes
 		}
 		return
+	case suspended != "":
+		w.suspend(now, suspended)
+		return
 	case resting(w.known.Access, now):
 		w.skipDue(now, health.ReasonBackOff)
-		if w.unaccounted(now) >= probeEvery && w.known.Access.NextTry.Sub(now) > probeEvery {
+		if w.owed != nil || w.unaccounted(now) >= probeEvery && w.known.Access.NextTry.Sub(now) > probeEvery {
 			w.account()
 		}
 		return
 	}
-	release, ok := w.slot()
+	w.pulse.slot()
+	free, ok := w.slot()
 	if !ok {
 		return // dewline stops, or the ticks were skipped while waiting
+	}
+	release := func() {
+		free()
+		w.c.given.Store(int64(time.Since(w.c.epoch)))
+	}
+	if w.c.guard.isSuspended(w.job.Credential) { // meanwhile
+		release()
+		return
 	}
 	now = time.Now()
 	due, late := w.take(now)
@@ -105,6 +168,8 @@ func (w *watcher) step() {
 	}
 	v, out := w.visit(due, late, now)
 	release()
+	w.c.guard.note(&w.job, v, now)
+	w.denied = v.Result == health.Failed && v.Reason == health.ReasonDenied
 	if out.stuck != nil {
 		w.stuck = out.stuck
 		w.log.Error("the driver did not return after its deadline: the target is not read until it does")
@@ -121,6 +186,7 @@ func (w *watcher) visit(due map[health.Tier]time.Time, late bool, now time.Time)
 	if w.src == nil {
 		b.opened = w.openSource()
 	}
+	w.pulse.promise("reads its target", b.deadline+stuckGrace)
 	return b.build(w.ctx, w.src)
 }
 
@@ -188,32 +254,15 @@ func (w *watcher) close() {
 	if src == nil {
 		return
 	}
+	w.pulse.promise("logs out", 2*stuckGrace+w.c.stopGrace)
 	if w.stuck != nil {
 		select {
 		case <-w.stuck:
 		case <-time.After(stuckGrace):
 			w.log.Error("the driver still does not return: it is left behind")
+			w.stuck = w.c.leave(src, w.stuck, w.hard, w.log)
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), w.c.stopGrace)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		defer func() {
-			if r := recover(); r != nil {
-				b := builder{log: w.log}
-				done <- b.panicked("driver", r)
-			}
-		}()
-		done <- src.Close(ctx)
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			w.log.Debug("log out", "err", err)
-		}
-	case <-time.After(w.c.stopGrace + stuckGrace):
-		w.log.Error("the driver does not return from logging out: it is left behind")
-	}
+	w.c.logOut(src, w.log)
 }

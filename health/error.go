@@ -21,6 +21,8 @@ const (
 	ReasonNotRunning  Reason = "not_running"  // dewline did not run then
 	ReasonOverrun     Reason = "overrun"      // the visit before took too long
 	ReasonBackOff     Reason = "back_off"     // the BMC is left alone for a while after failures
+	ReasonSuspended   Reason = "suspended"    // its credential was denied by several targets and is not used
+	ReasonUnmonitored Reason = "unmonitored"  // the target is no longer in the configuration
 )
 
 // ErrRefused is wrapped by a store's errors that say that a visit cannot be kept as it is, now or later, while others can.

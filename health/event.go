@@ -76,6 +76,7 @@ const (
 	Momentary   Transition = "momentary"
 	Escalated   Transition = "escalated"
 	Deescalated Transition = "deescalated" // still asserted, lower severity
+	Unmonitored Transition = "unmonitored" // no longer watched, since its target left the configuration: nobody knows whether it holds
 )
 
 // Event is something that changed.
@@ -108,15 +109,18 @@ type Fault struct {
 	Class     Class
 	Kind      Kind
 	Severity  Severity
-	State     Transition // Asserted or Cleared
+	State     Transition // Asserted, Cleared or Unmonitored
 	Rule      string
 	Message   string
 	Evidence  []string
 	Opened    time.Time
 	Changed   time.Time
-	Cleared   time.Time // zero while open
+	Cleared   time.Time // when it was closed: cleared, or no longer watched; zero while open
 	AtStart   bool
 }
+
+// Closed tells whether the fault is no longer open: cleared, or no longer watched.
+func (f *Fault) Closed() bool { return f.State == Cleared || f.State == Unmonitored }
 
 // PolledEventID derives the ID of a change seen by polling: a repeated delivery has the same ID, a later like change
 // another.

@@ -108,6 +108,8 @@ const (
 	AccessSuspect     AccessState = "suspect"
 	AccessUnreachable AccessState = "unreachable"
 	AccessDenied      AccessState = "denied"
+	// AccessUnmonitored: the target is no longer in the configuration. The other fields of Access are as they were before.
+	AccessUnmonitored AccessState = "unmonitored"
 )
 
 // Access is the stored breaker of a target: shown by status, obeyed by the schedule.
@@ -198,7 +200,7 @@ func (k *Known) Apply(d *Delta) {
 		k.Components[c.ID] = c
 	}
 	for _, f := range d.Faults {
-		if f.State == Cleared {
+		if f.Closed() {
 			delete(k.Faults, f.ID)
 		} else {
 			k.Faults[f.ID] = f

@@ -174,7 +174,7 @@ func TestDaemonBesideAHungBMC(t *testing.T) {
 	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the daemon to answer SIGHUP", func() bool { return strings.Contains(d.stderr.String(), "SIGHUP") })
+	eventually(t, "the daemon to answer SIGHUP", func() bool { return strings.Contains(d.stderr.String(), "configuration reloaded") })
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // The daemon listens on data_dir/control.sock, which only its owner can open. HTTP over it carries what other dewline
-// commands ask of it: POST /poll.
+// commands ask of it: POST /poll, POST /reload.
 
 // controlSocket is the path of the daemon's socket.
 func controlSocket(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
@@ -34,29 +34,34 @@ type pollRequest struct {
 	LogLimit int             `json:"log_limit"`
 }
 
-// serveControl answers on the socket until ctx ends. The store's lock has shown that no other daemon runs here, so a
-// socket that is there was left behind.
-func serveControl(ctx context.Context, path string, c *collector.Collector, log *slog.Logger) error {
+// listenControl makes the socket. The store's lock has shown that no other daemon runs here, so a socket that is there was
+// left behind. It is nil and no error where the path of data_dir is too long for one.
+func listenControl(ctx context.Context, path string, log *slog.Logger) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the old control socket: %w", err)
+		return nil, fmt.Errorf("remove the old control socket: %w", err)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if errors.Is(err, syscall.EINVAL) { // a socket's path holds 107 bytes on Linux
-		log.Warn("data_dir is too long a path for a control socket: `dewline poll` will open sessions of its own", "path", path)
-		<-ctx.Done()
-		return nil
+		log.Warn("data_dir is too long a path for a control socket: `dewline poll` will open sessions of its own, and only SIGHUP reloads", "path", path)
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("listen on the control socket: %w", err)
+		return nil, fmt.Errorf("listen on the control socket: %w", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil { // the folder is 0700 already
-		return errors.Join(fmt.Errorf("protect the control socket: %w", err), l.Close())
+		return nil, errors.Join(fmt.Errorf("protect the control socket: %w", err), l.Close())
 	}
+	return l, nil
+}
+
+// serveControl answers on the socket until ctx ends.
+func serveControl(ctx context.Context, l net.Listener, d *service) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /poll", func(w http.ResponseWriter, r *http.Request) { answerPoll(w, r, c) })
+	mux.HandleFunc("POST /poll", func(w http.ResponseWriter, r *http.Request) { answerPoll(w, r, d.collector) })
+	mux.HandleFunc("POST /reload", d.answerReload)
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
 	go func() {
@@ -68,7 +73,7 @@ func serveControl(ctx context.Context, path string, c *collector.Collector, log 
 			_ = srv.Close()
 		}
 	}()
-	err = srv.Serve(l)
+	err := srv.Serve(l)
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the control socket: %w", err)
 	}
@@ -113,26 +118,12 @@ func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimi
 		}
 		err = &health.Error{Reason: reason, Op: "ask the daemon", Err: err}
 	}()
-	path := controlSocket(dataDir)
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
-	}}
 	body, err := json.Marshal(pollRequest{id, logLimit})
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dewline/poll", bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(req)
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return nil, nil // no daemon, or not ours to ask
-	}
-	if err != nil {
+	resp, err := askDaemon(ctx, dataDir, "/poll", body)
+	if err != nil || resp == nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
@@ -151,4 +142,25 @@ func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimi
 		return nil, fmt.Errorf("read its answer: %w", err)
 	}
 	return doc, nil
+}
+
+// askDaemon posts to the daemon of a data_dir. It returns nil and no error if there is no daemon, or one that is not ours
+// to ask.
+func askDaemon(ctx context.Context, dataDir, path string, body []byte) (*http.Response, error) {
+	socket := controlSocket(dataDir)
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dewline"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return nil, nil
+	}
+	return resp, err
 }

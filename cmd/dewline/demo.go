@@ -85,7 +85,7 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})
 	show.start()
-	err = supervise(ctx, c, jobs, db, nil, nil)
+	err = supervise(ctx, c, jobs, db, nil)
 	show.stop()
 	if err != nil {
 		return err

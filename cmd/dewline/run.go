@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -25,43 +26,67 @@ func (p *program) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "the daemon: read every BMC on its schedule, keep it, deliver it",
 		Long: `Run reads every configured target on its schedules, records what they say in data_dir, and delivers it to InfluxDB if
-one is configured. SIGTERM or Ctrl-C ends it clean: sessions on the BMCs are deleted and all that was read is on disk.`,
+one is configured. SIGTERM or Ctrl-C ends it clean: sessions on the BMCs are deleted and all that was read is on disk.
+SIGHUP, or dewline reload, makes it read its configuration again. Under systemd it speaks sd_notify, watchdog included.`,
 		Example: "  dewline run -c /etc/dewline/dewline.toml",
 	}
 	configPath := configFlag(cmd)
+	debug := cmd.Flags().String("debug-listen", "", "`address` on loopback for profiles, runtime metrics and dewline's own numbers, for example 127.0.0.1:6060")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := loadConfig(*configPath)
+		path, err := config.Find(*configPath)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		cfg, err := loadConfig(path)
 		if err != nil {
 			return err
 		}
 		if len(cfg.Targets) == 0 {
 			return usageError("the configuration has no [[target]]: there is nothing to read")
 		}
-		return p.run(cmd.Context(), cfg)
+		return p.run(cmd.Context(), path, cfg, *debug)
 	}
 	return cmd
 }
 
-// newLogger is the daemon's log, on standard error.
-func (p *program) newLogger(c config.Log) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.Level}
+// newLogger is the daemon's log, on standard error, and its level, which a reload can set.
+func (p *program) newLogger(c config.Log) (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	level.Set(c.Level)
+	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(p.stderr, o))
+		return slog.New(slog.NewJSONHandler(p.stderr, o)), level
 	}
-	return slog.New(slog.NewTextHandler(p.stderr, o))
+	return slog.New(slog.NewTextHandler(p.stderr, o)), level
 }
 
 // deliverGrace is how long a stopping daemon still delivers what is on disk; the rest is delivered at the next start.
 const deliverGrace = 5 * time.Second
 
-func (p *program) run(ctx context.Context, cfg *config.Config) error {
-	log := p.newLogger(cfg.Log)
-	defer ignoreHangup(log)()
+func (p *program) run(ctx context.Context, path string, cfg *config.Config, debug string) error {
+	hup := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup(1)
+		signal.Notify(hup, syscall.SIGHUP) // from now on: a reload that comes early waits, and kills nobody
+	}
+	defer signal.Stop(hup)
+	log, level := p.newLogger(cfg.Log)
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Message, "key", w.Key, "line", w.Line, "hint", w.Hint)
 	}
 	if cfg.Backup == nil {
 		log.Warn(noBackup, "hint", noBackupHint)
+	}
+	d, err := newService(path, cfg, log, level)
+	if err != nil {
+		return err
+	}
+	d.systemd = newNotifier(p.getenv, log)
+	var debugListener net.Listener
+	if debug != "" {
+		if debugListener, err = listenDebug(ctx, debug); err != nil {
+			return err
+		}
+		defer debugListener.Close()
 	}
 	var sinks []string
 	if cfg.InfluxDB != nil {
@@ -85,57 +110,61 @@ func (p *program) run(ctx context.Context, cfg *config.Config) error {
 			return fmt.Errorf("enter sink %s into the store: %w", name, err)
 		}
 	}
-	targets := map[health.TargetID]*config.Target{}
-	var jobs []collector.Job
-	for i := range cfg.Targets {
-		t := &cfg.Targets[i]
-		targets[t.ID] = t
-		jobs = append(jobs, collector.Job{Target: t.Target, Schedule: t.Schedule})
-	}
-	firmware := map[health.TargetID]string{} // as of the start: an update since then is noticed by comparison
+	d.db = db
 	statuses, err := db.Statuses(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range statuses {
-		firmware[s.Target] = s.Identity.BMCFirmware
+	for _, s := range statuses { // as of the start: an update since then is noticed by comparison
+		d.firmware[s.Target] = s.Identity.BMCFirmware
 	}
-	var sink *influx.Sink
 	if cfg.InfluxDB != nil {
-		sink, err = openInflux(cfg.InfluxDB, db, func(id health.TargetID) (health.Target, bool) {
-			t, ok := targets[id]
-			if !ok {
-				return health.Target{}, false
-			}
-			return t.Target, true
-		}, log)
+		sink, err := openInflux(cfg.InfluxDB, db, d.health, log)
 		if err != nil {
 			return err
 		}
+		d.delivery = newDelivery(sink)
 	}
-	c := collector.New(collector.Options{
-		Open: func(t health.Target, chosen string) (collector.Source, error) {
-			return openTarget(targets[t.ID], chosen, firmware[t.ID], log)
-		},
-		Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
+	d.collector = collector.New(collector.Options{
+		Open: d.open, Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
 	})
+	jobs, secrets := d.jobs(cfg)
+	d.secrets = secrets
+	control, err := listenControl(ctx, controlSocket(cfg.DataDir), log)
+	if err != nil {
+		log.Error("no control socket: `dewline poll` will open sessions of its own, and only SIGHUP reloads", "err", err)
+	}
 	log.Info("dewline runs", "version", readBuildInfo().Version, "targets", len(jobs), "data_dir", cfg.DataDir, "influxdb", cfg.InfluxDB != nil)
+	beside := []func(context.Context) error{
+		func(ctx context.Context) error { d.hangUp(ctx, hup); return nil },
+		func(ctx context.Context) error { d.renew(ctx); return nil },
+		func(ctx context.Context) error { d.systemd.watch(ctx, d.status, d.progress); return nil },
+	}
 	if cfg.Backup == nil { // what status shows of earlier ones would seem to be in force
 		if err := db.SetBackupState(ctx, nil); err != nil {
 			return err
 		}
+	} else {
+		beside = append(beside, func(ctx context.Context) error { return newBackupKeeper(cfg.Backup, db, log).run(ctx) })
 	}
-	err = supervise(ctx, c, jobs, db, sink, func(ctx context.Context) error {
-		if cfg.Backup != nil {
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			wg.Go(func() { _ = newBackupKeeper(cfg.Backup, db, log).run(ctx) })
-		}
-		if err := serveControl(ctx, controlSocket(cfg.DataDir), c, log); err != nil {
-			log.Error("no control socket: `dewline poll` will open sessions of its own", "err", err)
-		}
-		return nil
-	})
+	if control != nil {
+		beside = append(beside, func(ctx context.Context) error {
+			if err := serveControl(ctx, control, d); err != nil {
+				log.Error("the control socket is gone: `dewline poll` will open sessions of its own, and only SIGHUP reloads", "err", err)
+			}
+			return nil
+		})
+	}
+	if debugListener != nil {
+		log.Info("profiles and numbers", "address", "http://"+debugListener.Addr().String()+"/debug/dewline")
+		beside = append(beside, func(ctx context.Context) error {
+			return serveDebug(ctx, debugListener, debugHandler(d.debugState), log)
+		})
+	}
+	d.systemd.ready(fmt.Sprintf("%d targets", len(jobs)))
+	stopping := context.AfterFunc(ctx, d.systemd.stopping)
+	defer stopping()
+	err = supervise(ctx, d.collector, jobs, db, d.delivery, beside...)
 	log.Info("dewline stopped")
 	return err
 }
@@ -149,28 +178,10 @@ func retentionOf(cfg *config.Config) sqlite.Retention {
 	return r
 }
 
-// ignoreHangup keeps SIGHUP, which many daemons take for a wish to reload, from ending the daemon, until the returned
-// function is called.
-func ignoreHangup(log *slog.Logger) (stop func()) {
-	hangup := make(chan os.Signal, 1)
-	if signal.Ignored(syscall.SIGHUP) {
-		return func() {}
-	}
-	signal.Notify(hangup, syscall.SIGHUP)
-	go func() {
-		for range hangup {
-			log.Warn("SIGHUP: this version does not reload; restart dewline to use a changed configuration")
-		}
-	}()
-	return func() {
-		signal.Stop(hangup)
-		close(hangup)
-	}
-}
-
-// supervise runs the collector, the store's own work, the sink and the control socket. When ctx ends the collector stops first: sessions
-// are deleted and the last visits recorded; then the sink has deliverGrace for what it has not delivered.
-func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job, db *sqlite.DB, sink *influx.Sink, control func(context.Context) error) error {
+// supervise runs the collector, the store's own work, the sink, and what stands beside them until ctx ends. When it does the
+// collector stops first: sessions are deleted and the last visits recorded; then the sink has deliverGrace for what it has
+// not delivered.
+func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job, db *sqlite.DB, sink *delivery, beside ...func(context.Context) error) error {
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	g, gctx := errgroup.WithContext(ctx)
@@ -186,8 +197,8 @@ func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job
 		}
 		return nil
 	})
-	if control != nil {
-		g.Go(func() error { return control(gctx) })
+	for _, do := range beside {
+		g.Go(func() error { return do(gctx) })
 	}
 	g.Go(func() error {
 		if err := db.Run(work); err != nil {
@@ -207,7 +218,7 @@ func supervise(ctx context.Context, c *collector.Collector, jobs []collector.Job
 }
 
 // drain waits until the sink has taken everything recorded, deliverGrace at most.
-func drain(ctx context.Context, sink *influx.Sink, db *sqlite.DB) {
+func drain(ctx context.Context, sink *delivery, db *sqlite.DB) {
 	ctx, cancel := context.WithTimeout(ctx, deliverGrace)
 	defer cancel()
 	last, err := db.MaxSeq(ctx)

@@ -46,7 +46,7 @@ func (db *DB) Statuses(ctx context.Context) ([]Status, error) {
 			return nil
 		}, `SELECT t.id, t.name, t.last_driver, t.origin, t.identity, t.host_power, coalesce(l.seq, 0), l.at,
 			coalesce(a.state, 'ok'), a.since_ns, a.next_try_ns, coalesce(a.failures, 0), coalesce(a.reason, ''),
-			coalesce(a.error, ''), (SELECT count(*) FROM faults f WHERE f.target = t.id AND f.state <> 'cleared')
+			coalesce(a.error, ''), (SELECT count(*) FROM faults f WHERE f.target = t.id AND `+faultOpen+`)
 			FROM targets t LEFT JOIN latest l ON l.target = t.id LEFT JOIN access a ON a.target = t.id
 			ORDER BY t.name`); err != nil {
 			return err
@@ -72,7 +72,7 @@ func (db *DB) Statuses(ctx context.Context) ([]Status, error) {
 
 // FaultFilter chooses faults; the zero value chooses all.
 type FaultFilter struct {
-	Open    bool            // only those that are not cleared
+	Open    bool            // only those that are neither cleared nor unmonitored
 	Target  health.TargetID // "": of every target
 	Kind    health.Kind     // "": of every kind
 	Since   time.Time       // opened then or later; zero: from the beginning
@@ -102,7 +102,7 @@ func (f *filter) String() string {
 // Faults is the chosen faults in the order in which they opened.
 func (db *DB) Faults(ctx context.Context, choose FaultFilter) ([]health.Fault, error) {
 	var f filter
-	f.add(choose.Open, "f.state <> ?", string(health.Cleared))
+	f.add(choose.Open, "f.state <> ? AND f.state <> 'unmonitored'", string(health.Cleared))
 	f.add(choose.Target != "", "t.name = ?", string(choose.Target))
 	f.add(choose.Kind != "", "f.kind = ?", string(choose.Kind))
 	f.add(!choose.Since.IsZero(), "f.opened_ns >= ?", choose.Since.UnixNano())

@@ -39,7 +39,7 @@ func recall(ctx context.Context, tx *sql.Tx, k *health.Known) error {
 	if err := eachFault(ctx, tx, func(f *health.Fault) error {
 		k.Faults[f.ID] = *f
 		return nil
-	}, "WHERE f.target = ? AND f.state <> 'cleared'", n); err != nil {
+	}, "WHERE f.target = ? AND "+faultOpen, n); err != nil {
 		return err
 	}
 	if err := each(ctx, tx, func(rows *sql.Rows) error {

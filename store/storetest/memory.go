@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 
@@ -50,6 +51,25 @@ func (m *Memory) Recall(ctx context.Context, id health.TargetID) (*health.Known,
 		return Clone(k), nil
 	}
 	return health.NewKnown(id), nil
+}
+
+// Targets is every target that was ever visited, in order of name.
+func (m *Memory) Targets(ctx context.Context) ([]health.TargetID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.known)), ctx.Err()
+}
+
+// Configured is a target as it was configured at its newest visit that tells; nil if none does.
+func (m *Memory) Configured(ctx context.Context, id health.TargetID) (*health.Target, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, v := range slices.Backward(m.visits) {
+		if v.Target == id && v.Where != nil {
+			return Clone(v.Where), ctx.Err()
+		}
+	}
+	return nil, ctx.Err()
 }
 
 // Record commits a visit and sets its Seq, and its ID if it has none. A visit whose ID is recorded already is not recorded

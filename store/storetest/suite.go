@@ -71,6 +71,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 			t.Errorf("a new target: %s", d)
 		}
 	})
+	runLeave(t, open)
 	t.Run("a visit recorded twice is recorded once", func(t *testing.T) {
 		s := open(t)
 		v := NewMachine("t", 3, 1).Visit(start)
