@@ -23,10 +23,11 @@ lacking() {
 
 give() { printf 'export %s=%q\n' "$1" "$2"; }
 
-# The commands that the Debian packages openipmi, ipmitool, freeipmi-tools, python3 and netcat-openbsd bring.
+# The commands that the Debian packages openipmi, ipmitool, freeipmi-tools, python3, netcat-openbsd and minisign bring.
 packages() {
 	local want=() command_package
-	for command_package in ipmi_sim:openipmi ipmitool:ipmitool ipmi-sensors:freeipmi-tools python3:python3 nc:netcat-openbsd; do
+	for command_package in ipmi_sim:openipmi ipmitool:ipmitool ipmi-sensors:freeipmi-tools python3:python3 nc:netcat-openbsd \
+		minisign:minisign; do
 		command -v "${command_package%%:*}" >/dev/null || want+=("${command_package##*:}")
 	done
 	((${#want[@]})) || return 0
