@@ -14,6 +14,10 @@ STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 # assignment of its own makes its failure ours: eval "$(...)" would hide it.
 REAL_PARTS := parts=$$(tools/real-parts.sh); eval "$$parts"
 
+# Where processes are killed at random moments. DEWLINE_KILLS is how often, in all of them together (50 unless it is set), and
+# DEWLINE_SEED makes the moments of an earlier run, which told its seed.
+KILLS := ./store/sqlite ./collector ./cmd/dewline ./store/storetest
+
 .PHONY: help build test check lint long bench fuzz
 
 help: ## what can be made
@@ -33,8 +37,10 @@ lint: ## formatting, vet, modernisers, staticcheck
 
 check: lint test ## lint and test: what must pass before a commit
 
-long: ## all tests without samples, five times in changing order, then every fuzz test for a minute
-	$(REAL_PARTS); DEWLINE_LONG=1 go test -race -shuffle=on -count=5 -timeout 120m ./...
+long: ## 1,000 kills, all tests twice in changing order, what make test only samples, every fuzz test for a minute
+	$(REAL_PARTS); DEWLINE_KILLS=$${DEWLINE_KILLS:-1000} go test -race -count=1 -v -run '^TestKill' -timeout 40m $(KILLS)
+	$(REAL_PARTS); go test -race -shuffle=on -count=2 -skip '^TestKill' -timeout 30m ./...
+	$(REAL_PARTS); DEWLINE_LONG=1 go test -count=1 -skip '^TestKill' -timeout 60m ./...
 	$(MAKE) fuzz FUZZTIME=60s
 
 bench: ## benchmarks; BENCH=regexp and PKG=./path choose

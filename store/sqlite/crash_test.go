@@ -20,8 +20,8 @@ import (
 const (
 	crashDir  = "DEWLINE_TEST_CRASH_DIR"
 	crashSeed = "DEWLINE_TEST_CRASH_SEED"
-	// killsEnv is how many times TestKill kills; each costs about a quarter of a second.
-	killsEnv = "DEWLINE_KILLS"
+	// killsPerStore bounds how much each kill's check reads.
+	killsPerStore = 20
 )
 
 func TestMain(m *testing.M) {
@@ -54,7 +54,7 @@ func recordUntilKilled(dir string) error {
 		go func() {
 			r := rand.New(rand.NewPCG(seed, uint64(g)))
 			target := health.TargetID(fmt.Sprint("t", g))
-			base := start.Add(time.Duration(seed) * 1000 * time.Hour)
+			base := start.Add(time.Duration(seed%1000) * 1000 * time.Hour)
 			for i := range 1 << 30 {
 				v := storetest.Random(r, target, base.Add(time.Duration(i)*5*time.Minute))
 				if err := db.Record(ctx, v); err != nil {
@@ -89,55 +89,67 @@ func recordUntilKilled(dir string) error {
 }
 
 func TestKillLosesNothingAcknowledged(t *testing.T) {
-	kills := 6
-	if s := os.Getenv(killsEnv); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("%s: %v", killsEnv, err)
+	kills, r, seed := storetest.Kills(t, storetest.KillStore)
+	total, events := 0, 0
+	for k := 0; k < kills; k += killsPerStore {
+		acknowledged := map[int64]string{} // over all kills: each next process goes on with the same store
+		dir := t.TempDir()
+		for i := k; i < min(k+killsPerStore, kills) && !t.Failed(); i++ {
+			events = killOnce(t, r, dir, seed, i, acknowledged)
 		}
-		kills = n
-	}
-	seed := uint64(time.Now().UnixNano()) % 1e6
-	t.Logf("seed %d, %d kills", seed, kills)
-	r := rand.New(rand.NewPCG(seed, 0))
-	dir := t.TempDir()
-	acknowledged := map[int64]string{} // over all kills: each next process goes on with the same store
-	for k := range kills {
-		after := time.Duration(r.IntN(250)) * time.Millisecond
-		n := recordAndKill(t, dir, uint64(k), after, acknowledged)
-		db := openIn(t, dir, Options{})
-		integrity(t, db)
-		vs, err := db.After(t.Context(), 0, 1<<30)
-		if err != nil {
-			t.Fatalf("kill %d after %v: %v", k, after, err)
-		}
-		found := map[int64]string{}
-		ids := map[string]bool{}
-		for _, v := range vs {
-			if ids[v.ID] {
-				t.Errorf("kill %d: visit %d is there twice", k, v.Seq)
-			}
-			ids[v.ID], found[v.Seq] = true, v.ID
-		}
-		for seq, id := range acknowledged {
-			if found[seq] != id {
-				t.Errorf("kill %d after %v: acknowledged visit %d is lost", k, after, seq)
-			}
-		}
-		if blocks := count(t, db, "SELECT count(*) FROM blocks"); testing.Verbose() {
-			t.Logf("kill %d after %v: %d acknowledged, %d in the store, %d blocks", k, after, n, len(vs), blocks)
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
+		total += len(acknowledged)
+		if events == 0 {
+			t.Errorf("no events after kill %d: the test proves little", k)
 		}
 	}
-	if len(acknowledged) < kills {
-		t.Errorf("only %d visits were acknowledged: the test proves little", len(acknowledged))
+	if total < kills {
+		t.Errorf("only %d visits were acknowledged: the test proves little", total)
 	}
 }
 
-// recordAndKill starts a process that records, kills it some time after its first acknowledgement, and adds what it acknowledged.
-func recordAndKill(t *testing.T, dir string, seed uint64, after time.Duration, acknowledged map[int64]string) (n int) {
+// killOnce kills one process, and holds the store against what was acknowledged.
+func killOnce(t *testing.T, r *rand.Rand, dir string, seed uint64, k int, acknowledged map[int64]string) (events int) {
+	t.Helper()
+	after, early := time.Duration(r.IntN(200))*time.Millisecond, r.IntN(4) == 0
+	n := recordAndKill(t, dir, seed*1000+uint64(k), after, early, acknowledged)
+	db := openIn(t, dir, Options{})
+	integrity(t, db)
+	vs, err := db.After(t.Context(), 0, 1<<30)
+	if err != nil {
+		t.Fatalf("kill %d after %v: %v", k, after, err)
+	}
+	found := map[int64]string{}
+	ids := map[string]bool{}
+	for _, v := range vs {
+		if ids[v.ID] {
+			t.Errorf("kill %d: visit %d is there twice", k, v.Seq)
+		}
+		ids[v.ID], found[v.Seq] = true, v.ID
+		for _, e := range v.Events {
+			if ids[e.ID] {
+				t.Errorf("kill %d: event %s is there twice", k, e.ID)
+			}
+			ids[e.ID] = true
+			events++
+		}
+	}
+	for seq, id := range acknowledged {
+		if found[seq] != id {
+			t.Errorf("kill %d after %v: acknowledged visit %d is lost", k, after, seq)
+		}
+	}
+	if blocks := count(t, db, "SELECT count(*) FROM blocks"); testing.Verbose() {
+		t.Logf("kill %d after %v: %d acknowledged, %d in the store, %d blocks", k, after, n, len(vs), blocks)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// recordAndKill starts a process that records, kills it some time after its first acknowledgement, or early, while it opens the
+// store, and adds what it acknowledged.
+func recordAndKill(t *testing.T, dir string, seed uint64, after time.Duration, early bool, acknowledged map[int64]string) (n int) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -153,10 +165,14 @@ func recordAndKill(t *testing.T, dir string, seed uint64, after time.Duration, a
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	kill := func() { time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) }
+	if early {
+		kill()
+	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if n == 0 {
-			time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		if n == 0 && !early {
+			kill()
 		}
 		s, id, ok := strings.Cut(lines.Text(), " ")
 		seq, err := strconv.ParseInt(s, 10, 64)

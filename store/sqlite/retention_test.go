@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -448,18 +447,16 @@ func doneOf(t *testing.T, db *DB, target health.TargetID) (n int) {
 }
 
 func TestKillInMidRetention(t *testing.T) {
-	kills := 8
-	if s := os.Getenv(killsEnv); s != "" {
-		n, err := strconv.Atoi(s)
-		must(t, err)
-		kills = n
-	}
-	dir := t.TempDir()
+	kills, r, _ := storetest.Kills(t, storetest.KillRetention)
 	exe, err := os.Executable()
 	must(t, err)
-	acknowledged := map[int]int{} // by target: how many
+	var dir string
+	var acknowledged map[int]int // by target: how many
 	for k := range kills {
-		after := time.Duration(20+k*37%400) * time.Millisecond
+		if k%killsPerStore == 0 {
+			dir, acknowledged = t.TempDir(), map[int]int{}
+		}
+		after := time.Duration(r.IntN(400)) * time.Millisecond
 		cmd := exec.Command(exe, "-test.run=^TestRetainUntilKilled$")
 		cmd.Env = append(os.Environ(), crashRetain+"="+dir)
 		out, err := cmd.StdoutPipe()
