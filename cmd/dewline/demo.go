@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dewline/collector"
+	"dewline/collector/incident"
 	"dewline/health"
 	"dewline/internal/bmcsim"
 	"dewline/internal/config"
@@ -30,8 +31,9 @@ func (p *program) demoCommand() *cobra.Command {
 		Long: `Demo starts six simulated servers on this machine's loopback, three that speak Redfish and three that speak IPMI, and reads
 them with the real drivers on the real schedule, every 5 seconds. A fan fails, a leak detector gets wet and the room's
 humidity closes on the dew point; each comes and goes within 50 seconds. On a terminal it shows a live table; otherwise
-it prints a line for each event: TIME TARGET COMPONENT KIND asserted|cleared.`,
-		Example: "  dewline demo\n  dewline demo --for 2m\n  dewline demo --for 1m --out ./demo && dewline status --data-dir ./demo/data",
+it prints a line for each event: TIME TARGET COMPONENT KIND asserted|cleared; and at its end one for each incident that they
+amount to: incident ID (simulated): what, where, how fast.`,
+		Example: "  dewline demo\n  dewline demo --for 2m\n  dewline demo --for 1m --out ./demo && dewline incidents --data-dir ./demo/data",
 	}
 	length := cmd.Flags().Duration("for", 0, "end by itself after this long (default: until Ctrl-C)")
 	out := cmd.Flags().String("out", "", "keep what was recorded in this `folder` (default: a temporary one, deleted at the end)")
@@ -84,10 +86,18 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		},
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})
+	fleet := make([]health.Target, len(jobs))
+	for i := range jobs {
+		fleet[i] = jobs[i].Target
+	}
+	incidents := followIncidents(db, config.Default().Incidents, func() []health.Target { return fleet }, slog.New(slog.DiscardHandler))
 	show.start()
-	err = supervise(ctx, c, jobs, db, nil)
+	err = supervise(ctx, c, jobs, db, nil, incidents.Run)
 	show.stop()
 	if err != nil {
+		return err
+	}
+	if err := p.demoIncidents(context.WithoutCancel(ctx), db, incidents); err != nil {
 		return err
 	}
 	if out != "" {
@@ -95,6 +105,21 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 	}
 	if length > 0 && interrupted.Err() != nil {
 		return &exitError{code: exitInterrupted}
+	}
+	return nil
+}
+
+// demoIncidents tells what the events amounted to.
+func (p *program) demoIncidents(ctx context.Context, db *sqlite.DB, follow *incident.Follower) error {
+	if err := follow.CatchUp(ctx); err != nil { // what the stop left
+		return err
+	}
+	found, err := db.Incidents(ctx, health.IncidentFilter{})
+	if err != nil {
+		return err
+	}
+	for _, x := range found {
+		fmt.Fprintf(p.stdout, "incident %s (simulated): %s\n", x.ID[:shortID], printable(x.Summary))
 	}
 	return nil
 }

@@ -22,7 +22,12 @@ func TestDemo(t *testing.T) {
 	}
 	line := regexp.MustCompile(`^(\S+) (\S+) (\S+) (\S+) (asserted|cleared)$`)
 	seen := map[string]int{}
+	incident := ""
 	for l := range strings.Lines(stdout.String()) {
+		if strings.HasPrefix(l, "incident ") {
+			incident += l
+			continue
+		}
 		m := line.FindStringSubmatch(strings.TrimSuffix(l, "\n"))
 		if m == nil {
 			t.Errorf("not an event line: %q", l)
@@ -36,6 +41,10 @@ func TestDemo(t *testing.T) {
 		if seen[want] == 0 {
 			t.Errorf("no %q in:\n%s\n%s", want, stdout.String(), stderr.String())
 		}
+	}
+	// The roof leak is one incident, and it is called what it is.
+	if !regexp.MustCompile(`^incident [0-9a-f]{8} \(simulated\): water: [2-6] targets in rack A1, .*\n$`).MatchString(incident) {
+		t.Errorf("incidents:\n%s", incident)
 	}
 	if stderr.Len() > 0 {
 		t.Errorf("standard error:\n%s", stderr.String())

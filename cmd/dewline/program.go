@@ -124,7 +124,7 @@ It only reads: nothing is ever written to a BMC.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w\nTry '%s --help'.", err, cmd.CommandPath())
 	})
-	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.backupCommand(),
+	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.incidentsCommand(), p.backupCommand(),
 		p.exportCommand(), p.versionCommand())
 	for _, c := range root.Commands() { // wrong arguments are usage errors, everywhere alike
 		if c.Args == nil {

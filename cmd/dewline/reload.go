@@ -150,6 +150,7 @@ func (d *service) keep(old, next *config.Config, doc *reloadDoc) {
 		{"influxdb", (old.InfluxDB == nil) != (next.InfluxDB == nil), func() { next.InfluxDB = old.InfluxDB }},
 		{"influxdb.max_lag", old.InfluxDB != nil && next.InfluxDB != nil && old.InfluxDB.MaxLag != next.InfluxDB.MaxLag,
 			func() { next.InfluxDB.MaxLag = old.InfluxDB.MaxLag }},
+		{"incidents", !reflect.DeepEqual(old.Incidents, next.Incidents), func() { next.Incidents = old.Incidents }},
 		{"retention", old.Retention != next.Retention, func() { next.Retention = old.Retention }},
 		{"backup", !sameBackup(old.Backup, next.Backup), func() { next.Backup = old.Backup }},
 	} {

@@ -139,6 +139,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		func(ctx context.Context) error { d.hangUp(ctx, hup); return nil },
 		func(ctx context.Context) error { d.renew(ctx); return nil },
 		func(ctx context.Context) error { d.systemd.watch(ctx, d.status, d.progress); return nil },
+		followIncidents(db, cfg.Incidents, d.fleet, log).Run,
 	}
 	if cfg.Backup == nil { // what status shows of earlier ones would seem to be in force
 		if err := db.SetBackupState(ctx, nil); err != nil {

@@ -22,6 +22,7 @@ type Config struct {
 	Log       Log
 	Retention Retention
 	Backup    *Backup // nil: none is made
+	Incidents Incidents
 	Targets   []Target
 	InfluxDB  *InfluxDB // nil: nothing is delivered
 
@@ -145,6 +146,7 @@ func defaults() (*Config, *Target, *InfluxDB, *Backup) {
 		},
 		Log:       Log{Level: slog.LevelInfo, Format: "text"},
 		Retention: Retention{Raw: 100 * day, Rollups: 400 * day},
+		Incidents: Incidents{Window: 10 * time.Minute, Quiet: 30 * time.Minute, Scope: scopeRack},
 	}
 	t := &Target{
 		Target: health.Target{Driver: health.DriverAuto},

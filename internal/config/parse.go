@@ -147,6 +147,7 @@ func (c *checker) file(raw *rawFile) *Config {
 		cfg.Log.Format = raw.Log.Format
 	}
 	c.retention(&cfg.Retention, &raw.Retention)
+	c.incidents(&cfg.Incidents, &raw.Incidents)
 	if c.has("backup") {
 		c.backup(backup, &raw.Backup, cfg)
 		cfg.Backup = backup

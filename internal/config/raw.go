@@ -10,6 +10,7 @@ type rawFile struct {
 	Log         rawLog          `toml:"log"`
 	Retention   rawRetention    `toml:"retention"`
 	Backup      rawBackup       `toml:"backup"`
+	Incidents   rawIncidents    `toml:"incidents"`
 	InfluxDB    rawInfluxDB     `toml:"influxdb"`
 	Credentials []rawCredential `toml:"credential"`
 	Targets     []rawTarget     `toml:"target"`

@@ -57,7 +57,7 @@ var rooms = []room{
 }
 
 // noModules are the packages that import nothing beyond the standard library and the module itself.
-var noModules = []string{"health", "internal/secret", "collector/detect", "collector/moisture"}
+var noModules = []string{"health", "internal/secret", "collector/detect", "collector/moisture", "collector/incident"}
 
 // pkg is what `go list -json` says of a package.
 type pkg struct {
