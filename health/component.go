@@ -150,8 +150,10 @@ type Component struct {
 	// Place is the collection that lists this component ("/redfish/v1/Chassis/1/Thermal#Fans", "sdr"). If a later
 	// snapshot has this place in its Scope and not the component, the component is gone.
 	Place string
-	// Tier is the most frequent tier that reads this component.
-	Tier Tier
+	// Tier is the most frequent tier that reads this component. TierMoved: from now on it is this one, also where it was a
+	// more frequent one before: a part that is too slow for it, or whose value alone is still read then.
+	Tier      Tier
+	TierMoved bool `json:",omitempty"`
 
 	// CapacityBytes of a drive, volume or memory module, 0 if not told.
 	CapacityBytes int64

@@ -34,7 +34,7 @@ func (k KnownComponent) Merge(c Component, at time.Time) (KnownComponent, bool) 
 		if c.StateNotRead {
 			c.Presence, c.State, c.Status, c.Conditions = PresenceUnknown, Unknown, "", nil
 		}
-		c.StateNotRead = false
+		c.StateNotRead, c.TierMoved = false, false
 		return KnownComponent{Component: c, Since: at}, true
 	}
 	m := c
@@ -51,7 +51,10 @@ func (k KnownComponent) Merge(c Component, at time.Time) (KnownComponent, bool) 
 	if m.CapacityBytes == 0 {
 		m.CapacityBytes = k.CapacityBytes
 	}
-	m.Tier = min(c.Tier, k.Tier)
+	if !c.TierMoved {
+		m.Tier = min(c.Tier, k.Tier)
+	}
+	m.TierMoved = false
 	since := k.Since
 	if c.StateNotRead {
 		m.Presence, m.State, m.Status, m.Conditions = k.Presence, k.State, k.Status, k.Conditions

@@ -51,6 +51,20 @@ func TestMerge(t *testing.T) {
 	})
 }
 
+func TestTierOfAPartRisesOnlyWhereTheDriverMovesIt(t *testing.T) {
+	known := KnownComponent{Component: Component{ID: "drive/1", Class: ClassDrive, Tier: TierHealth, Presence: Present, State: OK}}
+	if m, _ := known.Merge(Component{ID: "drive/1", Class: ClassDrive, Tier: TierInventory, Presence: Present, State: OK}, t0); m.Tier != TierHealth {
+		t.Errorf("another tier that reads it too: %v", m.Tier)
+	}
+	m, changed := known.Merge(Component{ID: "drive/1", Class: ClassDrive, Tier: TierInventory, TierMoved: true, Presence: Present, State: OK}, t0)
+	if !changed || m.Tier != TierInventory || m.TierMoved {
+		t.Errorf("moved: %v, changed %v, still moving %v", m.Tier, changed, m.TierMoved)
+	}
+	if m, _ := m.Merge(Component{ID: "drive/1", Class: ClassDrive, Tier: TierHealth, Presence: Present, State: OK}, t0); m.Tier != TierHealth {
+		t.Errorf("back again: %v", m.Tier)
+	}
+}
+
 func TestUnreadAndGone(t *testing.T) {
 	k := NewKnown("db-1")
 	for _, c := range []Component{

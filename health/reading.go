@@ -37,6 +37,7 @@ const (
 	Volume             Quantity = "volume"
 	Utilisation        Quantity = "utilisation"
 	Count              Quantity = "count"
+	LinkSpeed          Quantity = "link_speed" // of a network port; 0 of one whose link is down
 	ClockSkew          Quantity = "clock_skew" // how far a BMC's clock is ahead of ours
 	Value              Quantity = "value"      // a sensor whose unit the field has no word for
 )
@@ -62,6 +63,7 @@ const (
 	Litre         Unit = "L"
 	Hour          Unit = "h"
 	Second        Unit = "s"
+	MegabitPerS   Unit = "Mbit/s"
 	Number        Unit = "1"
 )
 
@@ -69,7 +71,7 @@ var unitFields = map[Unit]string{
 	RPM: "rpm", Percent: "percent", Celsius: "celsius", Kelvin: "kelvin", Watt: "watts", VoltAmpere: "volt_amperes",
 	Volt: "volts", Ampere: "amperes", KilowattHour: "kilowatt_hours", Hertz: "hertz", GramPerM3: "grams_per_cubic_metre",
 	LitrePerMin: "litres_per_minute", CubicMPerHour: "cubic_metres_per_hour", Kilopascal: "kilopascals", Litre: "litres",
-	Hour: "hours", Second: "seconds", Number: "",
+	Hour: "hours", Second: "seconds", MegabitPerS: "megabits_per_second", Number: "",
 }
 
 // FieldName is the name of a reading's field in time series: quantity and unit, "temperature_celsius", "life_left_percent";

@@ -1,6 +1,7 @@
 package redfish
 
 import (
+	"maps"
 	"net/http"
 	"path"
 	"slices"
@@ -39,6 +40,7 @@ func (v *visit) readRoot() (rootDoc, *health.Error) {
 	x := d.ProtocolFeaturesSupported.V.ExpandQuery.V
 	r := root{Vendor: string(d.Vendor), Product: string(d.Product), Version: string(d.RedfishVersion)}
 	switch {
+	case v.mem.ExpandIgnored:
 	case x.NoLinks.V:
 		r.Expand = "$expand=."
 	case x.ExpandAll.V:
@@ -222,14 +224,19 @@ func (v *visit) discover() *health.Error {
 	return nil
 }
 
-// direct prepares to read learned members without their collection: where the collection carries their bodies, it is the
-// one request to make, and some firmware has no other resource for them.
+// direct prepares to read learned members without their collection: where the collection carries their bodies, by itself or
+// by $expand, it is the one request to make, and some firmware has no other resource for them.
 func (v *visit) direct(uris []string) {
-	done := map[string]bool{}
+	wanted := map[string]int{}
 	for _, u := range uris {
-		if place := parent(u); !done[place] && slices.Contains(v.mem.Inline, place) {
-			done[place] = true
+		wanted[parent(u)]++
+	}
+	for _, place := range slices.Sorted(maps.Keys(wanted)) {
+		switch {
+		case slices.Contains(v.mem.Inline, place):
 			_, _ = v.members(place, true)
+		case v.proven(place) && wanted[place] > 1:
+			_, _ = v.expanded(place)
 		}
 	}
 	v.prefetch(uris)

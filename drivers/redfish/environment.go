@@ -19,40 +19,15 @@ type envDoc struct {
 // parts of their own. It reports whether it brought any that a readings visit needs.
 func (v *visit) readEnv(home, uri string) (own bool) {
 	var d envDoc
-	if e := v.into(uri, &d); e != nil {
+	if e := v.contain(uri, &d, func() any { return v.quietEnv(home, &d) }); e != nil {
 		v.gap(uri, e, uri, "")
 		v.goneLink(e)
 		return false
 	}
-	for _, x := range []struct {
-		x     excerpt
-		class health.Class
-		q     health.Quantity
-		u     health.Unit
-		name  string
-		often bool
-	}{
-		{d.HumidityPercent, health.ClassHumidity, health.RelativeHumidity, health.Percent, "Humidity", true},
-		{d.AbsoluteHumidity, health.ClassHumidity, health.AbsoluteHumidity, health.GramPerM3, "AbsoluteHumidity", true},
-		{d.DewPointCelsius, health.ClassHumidity, health.DewPoint, health.Celsius, "DewPoint", true},
-		{d.AmbientTemperatureCelsius, health.ClassTemperature, health.Temperature, health.Celsius, "AmbientTemperature", true},
-		{d.TemperatureCelsius, health.ClassTemperature, health.Temperature, health.Celsius, "Temperature", true},
-		{d.PowerWatts, health.ClassPower, health.Power, health.Watt, "Power", true},
-		{d.EnergykWh, health.ClassSensor, health.Energy, health.KilowattHour, "Energy", false},
-	} {
-		n := x.x.Reading
-		if x.q == health.RelativeHumidity {
-			n = relative(n)
-		}
-		if !n.OK {
+	for _, x := range d.values() {
+		n := x.n
+		if !n.OK || v.statedElsewhere(home, x) {
 			continue
-		}
-		if src := v.link(x.x.Source); src != "" {
-			if _, cited := v.union.cited[src]; cited || v.union.byURI[src] != nil || v.mem.Sensors[src].ID != "" {
-				continue
-			}
-		} else if v.statedAlready(home, x.class) {
-			continue // Power.PowerControl or a sensor says it, without a link between them
 		}
 		p := &part{home: home}
 		p.Class, p.Place, p.Tier = x.class, uri, health.TierReadings
@@ -68,6 +43,49 @@ func (v *visit) readEnv(home, uri string) (own bool) {
 	}
 	v.inScope(uri)
 	return own
+}
+
+// envValue is one number of EnvironmentMetrics.
+type envValue struct {
+	n     number
+	src   link
+	class health.Class
+	q     health.Quantity
+	u     health.Unit
+	name  string
+	often bool
+}
+
+func (d *envDoc) values() []envValue {
+	return []envValue{
+		{relative(d.HumidityPercent.Reading), d.HumidityPercent.Source, health.ClassHumidity, health.RelativeHumidity, health.Percent, "Humidity", true},
+		{d.AbsoluteHumidity.Reading, d.AbsoluteHumidity.Source, health.ClassHumidity, health.AbsoluteHumidity, health.GramPerM3, "AbsoluteHumidity", true},
+		{d.DewPointCelsius.Reading, d.DewPointCelsius.Source, health.ClassHumidity, health.DewPoint, health.Celsius, "DewPoint", true},
+		{d.AmbientTemperatureCelsius.Reading, d.AmbientTemperatureCelsius.Source, health.ClassTemperature, health.Temperature, health.Celsius, "AmbientTemperature", true},
+		{d.TemperatureCelsius.Reading, d.TemperatureCelsius.Source, health.ClassTemperature, health.Temperature, health.Celsius, "Temperature", true},
+		{d.PowerWatts.Reading, d.PowerWatts.Source, health.ClassPower, health.Power, health.Watt, "Power", true},
+		{d.EnergykWh.Reading, d.EnergykWh.Source, health.ClassSensor, health.Energy, health.KilowattHour, "Energy", false},
+	}
+}
+
+// statedElsewhere reports whether a sensor that is read has the value, or Power.PowerControl without a link between them.
+func (v *visit) statedElsewhere(home string, x envValue) bool {
+	src := v.link(x.src)
+	if src == "" {
+		return v.statedAlready(home, x.class)
+	}
+	_, cited := v.union.cited[src]
+	return cited || v.union.byURI[src] != nil || v.mem.Sensors[src].ID != ""
+}
+
+// quietEnv: metrics without a number of their own are asked for by the inventory only.
+func (v *visit) quietEnv(home string, d *envDoc) any {
+	for _, x := range d.values() {
+		if x.n.OK && !v.statedElsewhere(home, x) {
+			return nil
+		}
+	}
+	return struct{}{}
 }
 
 // statedAlready reports whether the home has a part of the class from another resource. Temperatures are many: one more

@@ -39,10 +39,19 @@ type coolingDoc struct {
 	Fans          link
 	Pumps         link
 	LeakDetection many[link]
+	Temps         link `json:"ThermalMetrics"`
 	FanRedundancy *many[redundancyDoc]
 	Oem           object[struct {
 		Hpe object[struct{ LiquidCoolingLeakageDetected flag }]
 	}]
+}
+
+// links are what a brief visit needs, nil if the document says more than them.
+func (d *coolingDoc) links(c *chassis) any {
+	if d.FanRedundancy != nil && c.Thermal == "" || d.Oem.V.Hpe.V.LiquidCoolingLeakageDetected.OK {
+		return nil
+	}
+	return struct{ Fans, Pumps, LeakDetection, ThermalMetrics any }{d.Fans, d.Pumps, d.LeakDetection, d.Temps}
 }
 
 type fanDoc struct {
@@ -65,7 +74,7 @@ func (v *visit) readCooling(c *chassis, full bool) {
 		return
 	}
 	var d coolingDoc
-	if e := v.into(c.Cooling, &d); e != nil {
+	if e := v.contain(c.Cooling, &d, func() any { return d.links(c) }); e != nil {
 		v.gap(c.Cooling, e, c.Cooling, "")
 		v.goneLink(e)
 		return
@@ -76,6 +85,7 @@ func (v *visit) readCooling(c *chassis, full bool) {
 	if f := d.Oem.V.Hpe.V.LiquidCoolingLeakageDetected; f.OK {
 		v.hpeLeak(c, f.V)
 	}
+	v.temps[c.URI] = v.link(d.Temps)
 	if place := v.link(d.Fans); place != "" {
 		uris, ok := v.collection(place, "fans")
 		before := len(c.Fans)

@@ -210,12 +210,14 @@ type adapterDoc struct {
 		FirmwarePackageVersion text
 		Location               location
 	}]
+	Ports, NetworkPorts link
 }
 
-// readAdapters reads NetworkAdapters, not their ports: one request each.
+// readAdapters reads NetworkAdapters and their ports.
 func (v *visit) readAdapters(c *chassis) {
 	uris, whole := v.collection(c.Adapters, "adapters")
 	v.prefetch(uris)
+	ports := map[string]string{}
 	for _, u := range uris {
 		id := v.union.identity(health.ClassNIC, c.URI, segment(u))
 		var d adapterDoc
@@ -235,9 +237,67 @@ func (v *visit) readAdapters(c *chassis) {
 		}
 		p.judge(d.Status, true)
 		v.union.add(p, u)
+		ports[u] = cmp.Or(v.link(d.Ports), v.link(d.NetworkPorts)) // NetworkPorts is the form before NetworkAdapter v1.5
 	}
 	if whole {
 		v.inScope(c.Adapters)
+	}
+	for _, u := range uris {
+		if place := ports[u]; place != "" {
+			v.readPorts(c, u, place)
+		}
+	}
+}
+
+type portDoc struct {
+	Name, LinkStatus, LinkState, PortID    text
+	PhysicalPortNumber                     text
+	Status                                 status
+	CurrentSpeedGbps, CurrentLinkSpeedMbps number
+	Location                               location
+}
+
+// readPorts reads the ports of a network adapter. That a link is down is no fault: most ports have no cable.
+func (v *visit) readPorts(c *chassis, adapter, place string) {
+	uris, whole := v.collection(place, "ports")
+	v.prefetch(uris)
+	for _, u := range uris {
+		id := v.union.identity(health.ClassNIC, c.URI, segment(adapter)+":"+segment(u))
+		var d portDoc
+		if e := v.into(u, &d); e != nil {
+			whole = false
+			v.gapMember(u, e, id)
+			continue
+		}
+		p := &part{home: c.URI}
+		p.Class, p.ID, p.Place, p.Tier = health.ClassNIC, id, place, health.TierHealth
+		p.Name = segment(adapter) + " port " + string(cmp.Or(d.PortID, d.PhysicalPortNumber, text(segment(u))))
+		p.Location = d.Location.label
+		p.judge(d.Status, false)
+		word := string(cmp.Or(d.LinkStatus, d.LinkState))
+		if word != "" {
+			p.Status = cut(strings.TrimPrefix(p.Status+"; LinkStatus="+word, "; "), health.MaxText)
+		}
+		if p.Presence == health.PresenceUnknown {
+			p.Presence = health.Present // Dell and Supermicro state no Status of a port
+		}
+		speed := d.CurrentLinkSpeedMbps
+		if d.CurrentSpeedGbps.OK {
+			speed = number{d.CurrentSpeedGbps.V * 1000, true}
+		}
+		switch low := strings.ToLower(word); {
+		case strings.Contains(low, "down"), low == "nolink":
+			speed = number{0, true}
+		case speed.V == 0:
+			speed = number{} // up at 0: not told
+		}
+		if speed.V >= 0 && speed.V < 1e9 {
+			p.set(health.LinkSpeed, health.MegabitPerS, speed, nil)
+		}
+		v.union.add(p, u)
+	}
+	if whole {
+		v.inScope(place)
 	}
 }
 

@@ -153,7 +153,13 @@ func (v *visit) readLeakDetection(home, uri string, learned *[]string) {
 
 func (v *visit) leakDetection(home, uri string, learned *[]string, depth int) {
 	var d leakDetectionDoc
-	if e := v.into(uri, &d); e != nil {
+	keep := func() any {
+		if d.DetectorState != "" || len(d.Detectors) > 0 || len(d.LeakDetectorGroups) > 0 || len(d.Members) > 0 || len(d.LeakDetectors) > 1 {
+			return nil
+		}
+		return struct{ LeakDetectors many[link] }{d.LeakDetectors}
+	}
+	if e := v.contain(uri, &d, keep); e != nil {
 		if e.Reason != health.ReasonNotFound {
 			v.gap(uri, e, uri, "")
 		}

@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // memoryVersion changes when the meaning of memory does; another version is learned anew.
-const memoryVersion = 1
+const memoryVersion = 2
 
 // memory is what was learned of one BMC. It holds no secret and no reading. Names (Primary, Same, Twins, Logs) outlive a
 // new firmware, what a firmware does (Expand, Skip) does not.
@@ -34,10 +35,17 @@ type memory struct {
 	Sensors map[string]sensorKey `json:"sensors,omitempty"` // sensor -> what it turned out to be
 	Twins   map[string][]string  `json:"twins,omitempty"`   // place -> names that are no identity there
 	Parts   map[string][]string  `json:"parts,omitempty"`   // document -> its arrays that listed parts
-	Expand  map[string]bool      `json:"expand,omitempty"`  // kind of collection -> $expand tells the truth
+	Expand  map[string]bool      `json:"expand,omitempty"`  // collection -> $expand was compared and tells the truth
 	Missing []string             `json:"missing,omitempty"` // links that led nowhere at the last discovery: not asked again until the next
 	Inline  []string             `json:"inline,omitempty"`  // collections that carry their members' bodies unasked
 	Logs    []logService         `json:"logs,omitempty"`
+
+	ExpandIgnored bool                  `json:"expand_ignored,omitempty"` // the service offers $expand and answers without
+	HostPower     string                `json:"host_power,omitempty"`     // when Rosters and Containers were learned
+	Metrics       map[string][]string   `json:"metrics,omitempty"`        // a supply's metrics -> where the sensors stand whose values they are
+	OneController []string              `json:"one_controller,omitempty"` // Controllers of which the Storage itself says the same
+	Rosters       map[string]*roster    `json:"rosters,omitempty"`        // collection -> its members
+	Containers    map[string]*container `json:"containers,omitempty"`     // document -> the links that are all it says
 }
 
 type root struct {
@@ -56,9 +64,15 @@ type alias struct {
 type sensorKey struct {
 	ID    health.ComponentID `json:"id"`
 	Place string             `json:"place,omitempty"`
-	// Often: read it with every readings visit. Covered: another resource that is read then states its value.
+	// Often: read it with every readings visit. Covered: another resource that is read then states its value. Excerpt: its
+	// chassis' ThermalMetrics gives its value with every readings visit.
 	Often   bool `json:"often,omitempty"`
 	Covered bool `json:"covered,omitempty"`
+	Excerpt bool `json:"excerpt,omitempty"`
+	Rare    bool `json:"rare,omitempty"` // one of many that say nothing of health: for the inventory
+	// What its value is called on the part that it is the value of, where a metrics document or ThermalMetrics names it.
+	Q health.Quantity `json:"q,omitempty"`
+	U health.Unit     `json:"u,omitempty"`
 }
 
 type system struct {
@@ -119,6 +133,7 @@ type chassis struct {
 	Supplies []string `json:"supplies,omitempty"`
 	Leak     []string `json:"leak,omitempty"` // detectors, and groups of them
 	EnvOften bool     `json:"env_often,omitempty"`
+	Temps    string   `json:"temps,omitempty"` // ThermalMetrics, read in place of sensors one by one
 }
 
 type manager struct {
@@ -155,6 +170,7 @@ func newMemory() *memory {
 	return &memory{
 		V: memoryVersion, Same: map[string]alias{}, Sensors: map[string]sensorKey{}, Twins: map[string][]string{},
 		Parts: map[string][]string{}, Expand: map[string]bool{},
+		Metrics: map[string][]string{}, Rosters: map[string]*roster{}, Containers: map[string]*container{},
 	}
 }
 
@@ -189,6 +205,17 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 	if m.Expand == nil {
 		m.Expand = fresh.Expand
 	}
+	if m.Metrics == nil {
+		m.Metrics = fresh.Metrics
+	}
+	if m.Rosters == nil {
+		m.Rosters = fresh.Rosters
+	}
+	if m.Containers == nil {
+		m.Containers = fresh.Containers
+	}
+	maps.DeleteFunc(m.Rosters, func(_ string, r *roster) bool { return r == nil })
+	maps.DeleteFunc(m.Containers, func(_ string, c *container) bool { return c == nil })
 	for _, uri := range m.links() {
 		if uri != "" && resolve(base, link(uri)) != uri {
 			return nil
@@ -205,7 +232,7 @@ func (m *memory) links() []string {
 	}
 	for _, c := range m.Chassis {
 		l = append(l, c.URI, c.Logs, c.Thermal, c.Power, c.Cooling, c.Supply, c.Sensors, c.Env, c.Leaks, c.Alarms, c.Drives,
-			c.Adapters, c.PCIe)
+			c.Adapters, c.PCIe, c.Temps)
 		l = slices.Concat(l, c.Fans, c.Supplies, c.Leak)
 	}
 	for _, g := range m.Managers {
@@ -221,6 +248,9 @@ func (m *memory) links() []string {
 	for uri := range m.Sensors {
 		l = append(l, uri)
 	}
+	for place, r := range m.Rosters {
+		l = append(append(l, place), r.uris(place)...)
+	}
 	return l
 }
 
@@ -229,6 +259,11 @@ func (m *memory) forget() {
 	m.Learned = false
 	m.Stale = true
 	clear(m.Expand)
+	m.ExpandIgnored = false
+	clear(m.Metrics)
+	m.OneController = nil
+	clear(m.Rosters)
+	clear(m.Containers)
 	for i := range m.Systems {
 		m.Systems[i].DrivesBy, m.Systems[i].VolumesBy = tellerUnknown, tellerUnknown
 	}

@@ -65,7 +65,6 @@ func (v *visit) plan() *health.Error {
 	}
 	if t.Has(health.TierInventory) {
 		v.readPCIe()
-		v.probeExpand()
 	}
 	if t.Has(health.TierEvents) {
 		if v.mem.Logs == nil {
@@ -83,7 +82,7 @@ func (v *visit) readTrees() {
 	for _, c := range v.mem.Chassis {
 		uris = append(uris, c.Thermal, c.Power)
 		if v.full {
-			uris = append(uris, c.Cooling, c.Supply, c.Env)
+			uris = append(uris, v.unknown(c.Cooling), v.unknown(c.Supply), v.unknown(c.Env))
 		}
 	}
 	v.prefetch(slices.DeleteFunc(uris, func(u string) bool { return u == "" }))
@@ -124,6 +123,9 @@ func (v *visit) readTrees() {
 		if c.Sensors != "" {
 			v.readSensors(c.URI, c.Sensors, v.full)
 		}
+		if c.Temps != "" && !v.full {
+			v.readTemps(c)
+		}
 	}
 	for i := range v.mem.Chassis {
 		c := &v.mem.Chassis[i]
@@ -139,7 +141,8 @@ func (v *visit) readTrees() {
 	for i := range v.mem.Units {
 		v.readUnit(&v.mem.Units[i], v.full)
 	}
-	if v.full {
+	if v.full && !v.brief() {
+		v.chooseTemps()
 		v.boundOften()
 		// Learned only from a visit in which nothing that names parts was missing.
 		if !slices.ContainsFunc(v.gaps[gapsBefore:], func(g health.Gap) bool { return g.Reason != health.ReasonNotFound }) && v.failed() == nil {
@@ -148,76 +151,25 @@ func (v *visit) readTrees() {
 	}
 }
 
-// collection lists a collection's members and makes their bodies known to the visit: inline ones as they are, by one
-// $expand where it was proven, otherwise left to be fetched one by one. It reports whether the list is whole; if not, the
-// gap is noted.
-func (v *visit) collection(place, kind string) ([]string, bool) {
-	if v.mem.Expand[kind] && v.mem.Root.Expand != "" {
-		uris, e := v.members(place+"?"+v.mem.Root.Expand, true)
-		if e == nil {
-			v.mu.Lock()
-			v.docs[place] = v.docs[place+"?"+v.mem.Root.Expand]
-			v.mu.Unlock()
-			return v.sorted(uris), true
-		}
-		if v.failed() != nil {
-			v.gap(place, e, place, "")
-			return nil, false
-		}
-		v.mem.Expand[kind] = false // it told the truth once; ask plainly from now on
-	}
-	uris, e := v.members(place, true)
-	if e != nil {
-		v.gap(place, e, place, "")
-		v.goneLink(e)
-		return v.sorted(uris), false
-	}
-	return v.sorted(uris), true
-}
-
-// sorted drops what must not be read, and makes the order of a collection, which differs between requests on some
-// firmware, that of the links.
-func (v *visit) sorted(uris []string) []string {
-	uris = v.allowed(uris)
-	slices.Sort(uris)
-	return uris
-}
-
-// probeExpand compares, once per firmware and kind of collection, what $expand answers with what the members say one by
-// one: iDRAC has sent invalid JSON, Huawei and AMI leave fields out (check_redfish #69, #151; nv-redfish bmc_quirks.rs).
-func (v *visit) probeExpand() {
-	if v.mem.Root.Expand == "" || v.c.quirk("no-expand") {
+// prove compares, once per firmware and collection, what $expand answers with what the members say one by one: iDRAC has
+// sent invalid JSON, Huawei and AMI leave fields out (check_redfish #69, #151; nv-redfish bmc_quirks.rs).
+func (v *visit) prove(place string, uris []string) {
+	_, known := v.mem.Expand[place]
+	if known || v.mem.Root.Expand == "" || len(uris) == 0 || v.denies || slices.Contains(v.mem.Inline, place) || v.c.quirk("no-expand") {
 		return
 	}
-	candidates := map[string][]string{}
-	for _, c := range v.mem.Chassis {
-		if c.Sensors != "" {
-			candidates["sensors"] = append(candidates["sensors"], c.Sensors)
-		}
+	truth, proof, bare := v.expandTrue(place, uris)
+	if !proof || v.failed() != nil {
+		return
 	}
-	for _, s := range v.mem.Systems {
-		if s.Memory != "" {
-			candidates["memory"] = append(candidates["memory"], s.Memory)
-		}
+	v.mem.Expand[place] = truth
+	if bare {
+		v.ignored++
 	}
-	for _, kind := range []string{"sensors", "memory"} {
-		if _, known := v.mem.Expand[kind]; known {
-			continue
-		}
-		for _, place := range candidates[kind] {
-			uris, e := v.members(place, false)
-			if e != nil || len(uris) < 2 {
-				continue
-			}
-			v.mem.Expand[kind] = v.expandTrue(place, uris)
-			if !v.mem.Expand[kind] {
-				break
-			}
-		}
-		if v.failed() != nil {
-			delete(v.mem.Expand, kind)
-			return
-		}
+	if v.ignored == 2 { // the service says it can and does not: ask no more
+		v.mem.Root.Expand = ""
+		clear(v.mem.Expand)
+		v.mem.ExpandIgnored = true
 	}
 }
 
@@ -225,33 +177,37 @@ func (v *visit) probeExpand() {
 // else meanwhile.
 const slowExpand = 5 * time.Second
 
-// expandTrue compares one expanded collection with its members.
-func (v *visit) expandTrue(place string, uris []string) bool {
+// expandTrue compares one expanded collection with its members. A place of which a member cannot be read proves nothing.
+// bare says that the answer had no bodies at all.
+func (v *visit) expandTrue(place string, uris []string) (truth, proof, bare bool) {
 	before := map[string][]byte{}
+	v.prefetch(uris)
 	for _, u := range uris {
 		raw, e := v.get(u)
 		if e != nil {
-			return false
+			return false, false, false
 		}
 		before[u] = raw
 	}
-	query := place + "?" + v.mem.Root.Expand
 	start := time.Now()
-	raw, e := v.get(query)
+	raw, e := v.get(place + "?" + v.mem.Root.Expand)
 	if e != nil || time.Since(start) > slowExpand {
-		return false
+		return false, true, false
 	}
 	var d collectionDoc
 	if decode(raw, &d) != nil || len(d.Members) != len(uris) {
-		return false // also when the expanded answer comes in pages
+		return false, true, false // also when the expanded answer comes in pages
+	}
+	if !slices.ContainsFunc(d.Members, func(m memberRef) bool { return len(m.body) > 0 }) {
+		return false, true, true
 	}
 	for _, m := range d.Members {
 		one, ok := before[resolve(v.c.base, m.uri)]
 		if !ok || !sameShape(one, m.body) {
-			return false
+			return false, true, false
 		}
 	}
-	return true
+	return true, true, false
 }
 
 // changing are the fields whose values differ between two reads of the same resource.
@@ -271,9 +227,18 @@ func sameShape(a, b []byte) bool {
 		if !ok {
 			return false
 		}
-		if len(av) > 0 && av[0] != '{' && av[0] != '[' && !slices.Contains(changing, k) && string(av) != string(bv) {
+		if len(av) > 0 && av[0] != '{' && av[0] != '[' && !slices.Contains(changing, k) && !sameValue(av, bv) {
 			return false
 		}
 	}
 	return true
+}
+
+// sameValue compares two JSON scalars; 27.0 and 27 are the same.
+func sameValue(a, b rawJSON) bool {
+	if string(a) == string(b) {
+		return true
+	}
+	var x, y number
+	return a[0] != '"' && len(b) > 0 && b[0] != '"' && x.UnmarshalJSON(a) == nil && y.UnmarshalJSON(b) == nil && x.OK && y == x
 }

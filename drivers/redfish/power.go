@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -198,7 +199,13 @@ func (v *visit) readSupply(c *chassis, full bool) {
 		return
 	}
 	var d supplySystemDoc
-	if e := v.into(c.Supply, &d); e != nil {
+	keep := func() any {
+		if d.PowerSupplyRedundancy != nil && c.Power == "" {
+			return nil
+		}
+		return struct{ PowerSupplies, Batteries link }{d.PowerSupplies, d.Batteries}
+	}
+	if e := v.contain(c.Supply, &d, keep); e != nil {
 		v.gap(c.Supply, e, c.Supply, "")
 		v.goneLink(e)
 		return
@@ -234,7 +241,9 @@ func (v *visit) readSupplies(c *chassis, uris []string, place string) memberResu
 			continue
 		}
 		docs[u] = d
-		metrics = append(metrics, v.link(d.Metrics))
+		if m := v.link(d.Metrics); !v.bySensors(m) {
+			metrics = append(metrics, m)
+		}
 	}
 	v.prefetch(metrics)
 	type item struct {
@@ -282,7 +291,7 @@ func (v *visit) readSupplies(c *chassis, uris []string, place string) memberResu
 			v.mem.Same[it.uri] = alias{ID: l.ID, Place: l.Place, Name: l.Name}
 		}
 		p, isNew := v.union.merge(it.p, it.uri, it.p.Place)
-		if m := v.link(docs[it.uri].Metrics); m != "" {
+		if m := v.link(docs[it.uri].Metrics); m != "" && !v.bySensors(m) {
 			v.supplyMetrics(p, m)
 		}
 		if _, same := v.mem.Same[it.uri]; isNew && !same {
@@ -301,6 +310,15 @@ func (v *visit) supplyMetrics(p *part, uri string) {
 		}
 		return
 	}
+	var places []string
+	loose := false // it has values that no sensor has
+	note := func(x excerpt) {
+		if src := v.link(x.Source); x.Reading.OK && src == "" {
+			loose = true
+		} else if x.Reading.OK && !slices.Contains(places, parent(src)) {
+			places = append(places, parent(src))
+		}
+	}
 	for _, x := range []struct {
 		x excerpt
 		q health.Quantity
@@ -312,15 +330,36 @@ func (v *visit) supplyMetrics(p *part, uri string) {
 	} {
 		p.set(x.q, x.u, x.x.Reading, nil)
 		v.cites(p, x.x, x.q)
+		note(x.x)
 	}
 	if len(d.RailVoltage) == 1 {
+		note(d.RailVoltage[0])
 		p.set(health.OutputVoltage, health.Volt, d.RailVoltage[0].Reading, nil)
 		v.cites(p, d.RailVoltage[0], health.OutputVoltage)
 	}
 	if len(d.RailCurrentAmps) == 1 {
+		note(d.RailCurrentAmps[0])
 		p.set(health.OutputCurrent, health.Ampere, d.RailCurrentAmps[0].Reading, nil)
 		v.cites(p, d.RailCurrentAmps[0], health.OutputCurrent)
 	}
+	if v.full && !v.brief() {
+		delete(v.mem.Metrics, uri)
+		if !loose && len(places) > 0 {
+			v.mem.Metrics[uri] = places
+		}
+	}
+}
+
+// bySensors reports whether the values of a metrics document are those of sensors that this visit reads anyway, each
+// collection in one request.
+func (v *visit) bySensors(metrics string) bool {
+	places := v.mem.Metrics[metrics]
+	if len(places) == 0 || v.full && !v.brief() {
+		return false
+	}
+	return !slices.ContainsFunc(places, func(p string) bool {
+		return !v.proven(p) || !slices.ContainsFunc(v.mem.Chassis, func(c chassis) bool { return c.Sensors == p })
+	})
 }
 
 // cites notes that a part states the value of a sensor.

@@ -59,7 +59,7 @@ var (
 	leakName     = regexp.MustCompile(`(?i)leak|moist|flood|drip|(^|[^a-z])(water|wet|rope)([^a-z]|$)`)
 	humidityName = regexp.MustCompile(`(?i)humid|(^|[^a-z])rh([^a-z]|$)`)
 	dewName      = regexp.MustCompile(`(?i)dew.?point`)
-	usageName    = regexp.MustCompile(`(?i)usage|utili[sz]ation`)
+	usageName    = regexp.MustCompile(`(?i)usage|utili[sz]ation|util([^a-z]|$)`)
 	pumpName     = regexp.MustCompile(`(?i)(^|[^a-z])pump`)
 	// Not absolute: the digital thermal sensor of Lenovo XCC ("CPU 1 DTS", -51 °C below throttling), the T.Limit of NVIDIA,
 	// "Agg Therm Mrgn 1" and "P1 DIMM Thrm 1" of Intel S2600 boards.
@@ -280,7 +280,7 @@ var sensorRank = map[health.Class]int{
 func (v *visit) readSensors(home, place string, full bool) {
 	var uris []string
 	ok := true
-	if full || v.mem.Expand["sensors"] {
+	if full || v.proven(place) {
 		uris, ok = v.collection(place, "sensors")
 	} else {
 		for u, k := range v.mem.Sensors {
@@ -327,8 +327,13 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[strin
 	key := sensorKey{Place: place}
 	if old := v.mem.Sensors[uri]; old.Often {
 		v.often[uri] = true
-	} else if !v.full && old.Covered {
-		return // an expanded collection has it; what states its value is not read in this visit
+	} else if old.Covered && (!v.full || v.brief()) {
+		// An expanded collection has it. What states its value may not be read in this visit, or is not read since it is here.
+		if p := v.union.byID[old.ID]; p != nil && old.Q != "" {
+			n, unit := m.value(d.Reading)
+			p.set(old.Q, unit, n, m.thresholds(d.Thresholds.V.health()))
+		}
+		return
 	}
 	if c, ok := v.union.cited[uri]; ok {
 		// A supply's metrics or a fan state this value; the sensor adds its thresholds.
@@ -337,7 +342,7 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[strin
 				c.p.values[i].Thresholds = m.thresholds(d.Thresholds.V.health())
 			}
 		}
-		key.ID, key.Covered = c.p.ID, true
+		key.ID, key.Covered, key.Q = c.p.ID, true, c.q
 		v.mem.Sensors[uri] = key
 		return
 	}
@@ -377,8 +382,9 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[strin
 	if a, ok := v.mem.Same[uri]; ok {
 		key.ID = a.ID
 	}
-	// In a readings visit nothing is learned of a sensor: other trees were not read beside it.
-	learn := v.full
+	// In a readings visit nothing is learned of a sensor: other trees were not read beside it. Nor in a brief one, which
+	// leaves sensors out.
+	learn := v.full && !v.brief()
 	if _, known := v.mem.Sensors[uri]; !known {
 		learn = true
 	}
@@ -389,7 +395,7 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[strin
 	}
 	var sources []string
 	stated := true // by what is read with the readings as well
-	if fan := v.turns(m.class, home, uri, d, named); fan != "" && v.full {
+	if fan := v.turns(m.class, home, uri, d, named); fan != "" && learn {
 		sources = append(sources, fan)
 		if q := v.union.match(p, uri, place, fan); q != nil {
 			stated = q.has(m.q)
@@ -402,14 +408,19 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[strin
 	key.ID = q.ID
 	key.Covered = (!isNew && q != p || v.aliased(uri)) && stated
 	_, ranked := sensorRank[m.class]
-	key.Often = !key.Covered && (ranked || v.mem.Expand["sensors"] || v.soleTree(home))
+	key.Often = !key.Covered && (ranked || v.proven(place))
+	// How busy each core is says nothing of the hardware: not one request each (144 on a GB200).
+	key.Rare = m.q == health.Utilisation && isNew && !v.proven(place)
 	if learn {
 		v.mem.Sensors[uri] = key
 	} else {
 		key = old
 	}
-	if isNew && key.Often {
+	switch {
+	case isNew && key.Often:
 		q.Tier = health.TierReadings
+	case isNew && key.Rare:
+		q.Tier, q.TierMoved = health.TierInventory, true
 	}
 }
 
@@ -438,28 +449,15 @@ func (v *visit) legacyPlace(place string) bool {
 
 func (v *visit) aliased(uri string) bool { _, ok := v.mem.Same[uri]; return ok }
 
-// soleTree reports whether a chassis has its sensors in Sensors only.
-func (v *visit) soleTree(home string) bool {
-	for _, c := range v.mem.Chassis {
-		if c.URI == home {
-			return c.Thermal == "" && c.Power == ""
-		}
-	}
-	return true
-}
-
 // boundOften keeps the sensors read one by one in every readings visit to a bearable number, the most telling first.
 func (v *visit) boundOften() {
-	if v.mem.Expand["sensors"] {
-		return
-	}
 	type often struct {
 		uri  string
 		rank int
 	}
 	var l []often
 	for u, k := range v.mem.Sensors {
-		if k.Often {
+		if k.Often && !v.proven(cmp.Or(k.Place, parent(u))) {
 			class, _, _ := strings.Cut(string(k.ID), "/")
 			r, ok := sensorRank[health.Class(class)]
 			if !ok {

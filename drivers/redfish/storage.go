@@ -140,7 +140,7 @@ func (v *visit) readStorage(s *system) {
 		for _, l := range d.Drives {
 			wanted = append(wanted, v.link(l))
 		}
-		wanted = append(wanted, v.link(d.Volumes), v.link(d.Controllers))
+		wanted = append(wanted, v.plain(v.link(d.Volumes)), v.plain(v.link(d.Controllers)))
 	}
 	v.prefetch(wanted)
 	for _, u := range list {
@@ -154,7 +154,10 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 	unit := segment(uri)
 	controllers, whole := []string{}, true
 	place := v.link(d.Controllers)
-	if place != "" {
+	one := v.oneController(place, d)
+	if one != "" {
+		v.addController(s, place, one, v.controllerID(s, unit, segment(one)), &d.StorageControllers[0], d)
+	} else if place != "" {
 		controllers, whole = v.collection(place, "controllers")
 		v.prefetch(controllers)
 		if !whole {
@@ -170,11 +173,12 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 			continue
 		}
 		v.addController(s, place, u, v.controllerID(s, unit, segment(u)), &c, d)
+		v.compareController(s, place, u, &c, d, len(controllers))
 	}
 	if place != "" && whole {
 		v.inScope(place)
 	}
-	if len(controllers) == 0 {
+	if len(controllers) == 0 && one == "" {
 		// The list in the storage itself is the older form of the same controllers.
 		at := uri + "#StorageControllers"
 		for i := range d.StorageControllers {
@@ -212,7 +216,38 @@ func (v *visit) controllerID(s *system, unit, id string) health.ComponentID {
 	return v.union.identity(health.ClassStorageController, s.URI, base)
 }
 
+// compareController learns whether a Storage says in itself, in the older form, what its only controller does.
+func (v *visit) compareController(s *system, place, uri string, c *controllerDoc, d *storageDoc, n int) {
+	if !v.full || v.brief() {
+		return
+	}
+	v.mem.OneController = slices.DeleteFunc(v.mem.OneController, func(p string) bool { return p == place })
+	if n != 1 || len(d.StorageControllers) != 1 {
+		return
+	}
+	a, b := controllerPart(s, place, uri, "", c, d), controllerPart(s, place, uri, "", &d.StorageControllers[0], d)
+	told := func(x, y string) bool { return y == "" || x == y }
+	if a.Name == b.Name && a.State == b.State && a.Presence == b.Presence && a.Status == b.Status && told(a.Model, b.Model) &&
+		told(a.Serial, b.Serial) && told(a.Firmware, b.Firmware) && told(a.Manufacturer, b.Manufacturer) && told(a.Location, b.Location) {
+		v.mem.OneController = append(v.mem.OneController, place)
+		slices.Sort(v.mem.OneController)
+	}
+}
+
+// oneController is the controller that a brief visit takes from its Storage, "" for none.
+func (v *visit) oneController(place string, d *storageDoc) string {
+	r := v.mem.Rosters[place]
+	if !v.brief() || len(d.StorageControllers) != 1 || r == nil || r.Seen < trustedAfter || len(r.Members) != 1 || !slices.Contains(v.mem.OneController, place) {
+		return ""
+	}
+	return r.uris(place)[0]
+}
+
 func (v *visit) addController(s *system, place, uri string, id health.ComponentID, c *controllerDoc, d *storageDoc) {
+	v.union.add(controllerPart(s, place, uri, id, c, d), uri)
+}
+
+func controllerPart(s *system, place, uri string, id health.ComponentID, c *controllerDoc, d *storageDoc) *part {
 	p := &part{home: s.URI}
 	p.Class, p.ID, p.Place, p.Tier = health.ClassStorageController, id, place, health.TierHealth
 	p.Name = string(cmp.Or(c.Name, c.Model, d.Name, text(segment(uri))))
@@ -222,13 +257,14 @@ func (v *visit) addController(s *system, place, uri string, id health.ComponentI
 	if c.Status.Health == "" && c.Status.Rollup == "" && p.Presence == health.Present {
 		p.judge(d.Status, true) // some controllers state nothing, their storage does
 	}
-	v.union.add(p, uri)
+	return p
 }
 
 // readDrives reads Drive resources listed at place. again is set for a tree that tells of the drives of a better one again.
 func (v *visit) readDrives(home, place, unit string, uris []string, again bool) {
 	v.prefetch(uris)
 	whole := true
+	defer func() { v.readDriveMetrics(uris) }()
 	for _, u := range uris {
 		var d driveDoc
 		base := segment(u)
@@ -334,6 +370,75 @@ func (v *visit) driveValues(p *part, d *driveDoc) {
 	}
 	if hours.V >= 0 {
 		p.set(health.PowerOnHours, health.Hour, hours, nil)
+	}
+}
+
+type driveMetricsDoc struct {
+	PowerOnHours                                                  number
+	UncorrectableIOReadErrorCount, UncorrectableIOWriteErrorCount number
+	BadBlockCount                                                 number
+	NVMe                                                          object[struct {
+		PercentageUsed, AvailableSparePercent, MediaAndDataIntegrityErrors number
+		PowerOnHours, CompositeTemperatureCelsius                          number
+	}] `json:"NVMeSMART"`
+}
+
+// readDriveMetrics reads wear and errors of drives that link them (Drive v1.14): one request each, so with the inventory.
+func (v *visit) readDriveMetrics(drives []string) {
+	if !v.req.Tiers.Has(health.TierInventory) {
+		return
+	}
+	at := map[string]string{}
+	var uris []string
+	for _, u := range drives {
+		var d driveDoc
+		if v.into(u, &d) == nil {
+			if m := v.link(d.Metrics); m != "" {
+				at[u] = m
+				uris = append(uris, m)
+			}
+		}
+	}
+	v.prefetch(uris)
+	for _, u := range drives {
+		p, uri := v.union.byURI[u], at[u]
+		if p == nil || uri == "" {
+			continue
+		}
+		var d driveMetricsDoc
+		if e := v.into(uri, &d); e != nil {
+			if e.Reason != health.ReasonNotFound {
+				v.gap(uri, e, "", "")
+			}
+			continue
+		}
+		d.into(p)
+	}
+}
+
+// into takes the numbers alone: what is read once a day must not assert what the drive itself, read every quarter of an
+// hour, would clear.
+func (d *driveMetricsDoc) into(p *part) {
+	n := d.NVMe.V
+	if used := n.PercentageUsed; used.OK && used.V >= 0 && used.V <= 255 {
+		p.set(health.LifeLeft, health.Percent, number{max(0, 100-used.V), true}, nil)
+	}
+	if n.AvailableSparePercent.V >= 0 && n.AvailableSparePercent.V <= 100 {
+		p.set(health.SpareLeft, health.Percent, n.AvailableSparePercent, nil)
+	}
+	if n.MediaAndDataIntegrityErrors.V >= 0 {
+		p.set(health.MediaErrors, health.Number, n.MediaAndDataIntegrityErrors, nil)
+	}
+	if r, w := d.UncorrectableIOReadErrorCount, d.UncorrectableIOWriteErrorCount; (r.OK || w.OK) && r.V >= 0 && w.V >= 0 {
+		p.set(health.UncorrectableErr, health.Number, number{r.V + w.V, true}, nil)
+	}
+	for _, hours := range []number{d.PowerOnHours, n.PowerOnHours} {
+		if hours.V >= 0 {
+			p.set(health.PowerOnHours, health.Hour, hours, nil)
+		}
+	}
+	if t := n.CompositeTemperatureCelsius; t.V > 0 && t.V < 200 {
+		p.set(health.Temperature, health.Celsius, t, nil)
 	}
 }
 

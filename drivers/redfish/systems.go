@@ -108,6 +108,7 @@ func (v *visit) readSystems() *health.Error {
 	case off > 0 && unknown == 0:
 		v.hostPower = health.HostOff
 	}
+	v.notePower()
 	return first
 }
 

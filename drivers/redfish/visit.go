@@ -34,6 +34,10 @@ type visit struct {
 	learning  bool              // this visit discovers: what is missing now was never there
 	full      bool              // all trees are read, not only what the readings tier needs
 	rotors    map[string]string // rotor -> Fan or Pump resource
+	ignored   int               // expanded requests that were answered as if they were plain ones
+	denies    bool              // the collection listed last has members that must not be read
+	temps     map[string]string // chassis -> its ThermalMetrics
+	lost      map[string]bool   // collections of which a remembered member was there no more
 	drivesGap *health.Error     // why the tree that names drives was not read whole
 	hostPower health.HostPower
 	found     *health.Identity // as far as read
@@ -69,6 +73,7 @@ func newVisit(c *Client, ctx context.Context, req health.Request, at time.Time) 
 		c: c, ctx: withMeter(ctx, m), req: req, mem: c.mem, meter: m, at: at,
 		docs: map[string]*document{}, scope: map[string]bool{}, gapSeen: map[string]bool{}, cursors: health.Cursors{},
 		often: map[string]bool{}, rotors: map[string]string{},
+		lost: map[string]bool{}, temps: map[string]string{},
 	}
 	v.union = newUnion(v)
 	return v

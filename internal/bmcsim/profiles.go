@@ -43,6 +43,9 @@ type Profile struct {
 
 	Fans, PSUs, Drives, DIMMs, CPUs int
 	Leaks                           []string // names of its leak detectors
+	NICs                            int      // network adapters of two ports, the second without a cable
+	DriveMetrics                    bool     // its drives link DriveMetrics
+	OneLog                          bool     // its SEL is its only log service
 	Room                            bool     // it has sensors for the air of the room: "Room Temp", "Room Humidity"
 
 	Redfish RedfishShape
@@ -98,6 +101,13 @@ var (
 		Fans: 4, PSUs: 2, Drives: 4, DIMMs: 4, CPUs: 1, Redfish: ShapeMixed, IPMI: ShapeBlade, Leaks: []string{"Leak Zone 1"}, Room: true,
 	}
 )
+
+// ProfileFleet is the common two-socket server of a fleet, as large as those whose requests are counted: 26 drives, 24
+// memory modules, 3 network adapters.
+var ProfileFleet = Profile{
+	Name: "fleet", Manufacturer: "Sumbawa Systems", Model: "Rinjani R9", BMCModel: "RAC 9", BMCFirmware: "7.00.00.00", BIOS: "1.9.2",
+	Fans: 12, PSUs: 2, Drives: 26, DIMMs: 24, CPUs: 2, NICs: 3, DriveMetrics: true, OneLog: true, Redfish: ShapeLegacy, IPMI: ShapeBlade,
+}
 
 // Profiles lists every profile.
 func Profiles() []Profile {

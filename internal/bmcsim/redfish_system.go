@@ -89,7 +89,16 @@ func (b *treeBuilder) storage(p string) {
 		}
 		id := ctrl + "/Drives/Disk.Bay." + num(i)
 		drives = append(drives, id)
-		b.add(id, "Drive.v1_14_0.Drive", d.Name, func() doc { return b.drive(d, i) })
+		b.add(id, "Drive.v1_14_0.Drive", d.Name, func() doc {
+			out := b.drive(d, i)
+			if b.p.DriveMetrics && !d.Removed {
+				out["Metrics"] = link(id + "/Metrics")
+			}
+			return out
+		})
+		if b.p.DriveMetrics && !d.Removed {
+			b.driveMetrics(id, d)
+		}
 	}
 	b.add(ctrl, "Storage.v1_13_0.Storage", "RAID Controller 1", func() doc {
 		health := "OK"

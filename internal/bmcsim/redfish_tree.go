@@ -44,10 +44,14 @@ func idsOf(p Profile) treeIDs {
 			{path: m + "1/LogServices/IEL", name: "Event Log", entryType: "Event", overwrites: "WrapsWhenFull", empty: true},
 		}}
 	}
-	return treeIDs{s + "System.Embedded.1", c + "System.Embedded.1", m + "RAC.Embedded.1", []redfishLog{
+	ids := treeIDs{s + "System.Embedded.1", c + "System.Embedded.1", m + "RAC.Embedded.1", []redfishLog{
 		{path: m + "RAC.Embedded.1/LogServices/Sel", name: "SEL Log Service", entryType: "SEL", overwrites: "WrapsWhenFull", newestFirst: true},
 		{path: m + "RAC.Embedded.1/LogServices/Lclog", name: "Lifecycle Controller Log Service", entryType: "Oem", overwrites: "WrapsWhenFull", newestFirst: true, empty: true},
 	}}
+	if p.OneLog {
+		ids.logs = ids.logs[:1]
+	}
+	return ids
 }
 
 // machineTree shows a machine as Redfish documents. They are made anew for every second and every change of the machine, and
@@ -198,6 +202,7 @@ func (b *treeBuilder) build(expand bool) {
 	b.manager()
 	b.chassis()
 	b.logs()
+	b.network()
 	if b.p.Redfish != ShapeModern {
 		b.thermal()
 		b.power()
@@ -268,6 +273,9 @@ func (b *treeBuilder) chassis() {
 		if b.p.Redfish != ShapeLegacy {
 			d["Sensors"], d["EnvironmentMetrics"] = link(p+"/Sensors"), link(p+"/EnvironmentMetrics")
 			d["ThermalSubsystem"], d["PowerSubsystem"] = link(p+"/ThermalSubsystem"), link(p+"/PowerSubsystem")
+		}
+		if b.p.NICs > 0 {
+			d["NetworkAdapters"] = link(p + "/NetworkAdapters")
 		}
 		if b.p.Redfish == ShapeMixed && len(b.s.Leaks) > 0 {
 			d["LeakDetectors"] = link(p + "/LeakDetectors")
