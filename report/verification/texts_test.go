@@ -55,3 +55,23 @@ func TestEveryTextUsedIsThere(t *testing.T) {
 		}
 	}
 }
+
+// TestTheDocumentHasTheGates compares docs/VERIFICATION.md with the table that judges.
+func TestTheDocumentHasTheGates(t *testing.T) {
+	b, err := os.ReadFile("../../docs/VERIFICATION.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(b), "| gate | at most | when |\n| --- | --- | --- |\n")
+	if !ok {
+		t.Fatal("no table of gates")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	for _, g := range Gates {
+		want = append(want, "| `"+g.ID+"` | "+strings.ReplaceAll(g.Limit.String(), "_", " ")+" | "+g.Text+" |")
+	}
+	if got := strings.TrimSpace(table); got != strings.Join(want, "\n") {
+		t.Errorf("docs/VERIFICATION.md has\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
