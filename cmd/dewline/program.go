@@ -126,6 +126,7 @@ It only reads: nothing is ever written to a BMC.`,
 	})
 	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.incidentsCommand(), p.backupCommand(),
 		p.exportCommand(), p.reportCommand(), p.versionCommand())
+	root.AddCommand(p.recordCommand())
 	for _, c := range root.Commands() { // wrong arguments are usage errors, everywhere alike
 		if c.Args == nil {
 			c.Args = cobra.NoArgs
