@@ -30,11 +30,6 @@ type Options struct {
 	CipherSuites []int         // in order of preference; default 17, 3
 	Log          *slog.Logger  // default: none
 	Timeout      time.Duration // of one datagram, before it is sent again; default 1 s
-
-	// Exchange, if set, is given what runs commands on the BMC and gives what is used in its place: a recorder in front of
-	// it, or a recording instead of it.
-	Exchange func(Exchange) Exchange
-	Now      func() time.Time // nil: time.Now; a replay tells the time of its recording
 }
 
 const (
@@ -50,8 +45,6 @@ type Client struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	link *link
-	tap  func(Exchange) Exchange // nil: none
-	now  func() time.Time
 
 	mem     *memory         // as of the last visit
 	memJSON json.RawMessage // the same, as it was given away
@@ -93,11 +86,7 @@ func Open(id health.TargetID, o Options) (*Client, error) {
 	}
 	log = log.With("target", string(id), "driver", health.DriverIPMI)
 	password := o.Password
-	now := o.Now
-	if now == nil {
-		now = time.Now
-	}
-	return &Client{id: id, log: log, tap: o.Exchange, now: now, link: &link{address: address, log: log, login: login{
+	return &Client{id: id, log: log, link: &link{address: address, log: log, login: login{
 		user: o.Username, password: func() []byte { return crypto.PadPassword20([]byte(password.Reveal())) },
 		privilege: privilege, suites: slices.Clone(wanted), timeout: timeout,
 	}}}, nil
@@ -140,13 +129,12 @@ func (c *Client) Close(ctx context.Context) error {
 
 // visit is one reading of a BMC: what was asked, by what means, and what has come so far.
 type visit struct {
-	c     caller
-	req   health.Request
-	snap  *health.Snapshot
-	mem   *memory
-	now   time.Time // when it began
-	clock func() time.Time
-	log   *slog.Logger
+	c    caller
+	req  health.Request
+	snap *health.Snapshot
+	mem  *memory
+	now  time.Time
+	log  *slog.Logger
 	// checkSDR: compare the repository's stamp also outside the tiers that always do.
 	checkSDR bool
 	any      bool // something was read
@@ -168,13 +156,13 @@ const sdrCheckEvery = 10 * time.Minute
 func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	started := c.now()
+	started := time.Now()
 	snap := &health.Snapshot{Target: c.id, Driver: health.DriverIPMI, At: started, Tiers: req.Tiers}
 	var count tally
 	c.recall(req.Memory)
 	c.link.begin(&count)
 	c.link.suite = c.mem.Suite
-	v := &visit{c: c.caller(), req: req, snap: snap, mem: c.mem, now: started, clock: c.now, log: c.log, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
+	v := &visit{c: c.link, req: req, snap: snap, mem: c.mem, now: started, log: c.log, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
 	err := v.run(ctx)
 	if v.checkSDR && c.mem.SDR != nil {
 		c.checked = started
@@ -189,7 +177,7 @@ func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot
 		}
 	}
 	snap.Cost = count.cost
-	snap.Took = c.now().Sub(started)
+	snap.Took = time.Since(started)
 	for _, why := range slices.Sorted(maps.Keys(count.dropped)) {
 		c.log.Debug("dropped datagrams", "why", why, "count", count.dropped[why])
 	}
@@ -385,11 +373,6 @@ func (v *visit) over(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return true
 	}
-	switch c := v.c.(type) {
-	case *link:
-		return c.failed != nil
-	case *tapped:
-		return c.over()
-	}
-	return true
+	l, ok := v.c.(*link)
+	return !ok || l.failed != nil
 }

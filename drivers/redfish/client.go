@@ -32,11 +32,6 @@ type Options struct {
 	Timeout       time.Duration // per request; 0 means DefaultTimeout
 	UserAgent     string        // "" means "dewline"
 
-	// Transport, if set, is given the connection to the BMC and gives what is used in its place: a recorder in front of it,
-	// or a recording instead of it. What guards the BMC stands before it all the same.
-	Transport func(http.RoundTripper) http.RoundTripper
-	Now       func() time.Time // nil: time.Now; a replay tells the time of its recording
-
 	// Quirks switched off by name (see Quirks), on top of which nothing is changed.
 	DisableQuirks []string
 }
@@ -99,9 +94,6 @@ func Open(id health.TargetID, o Options) (*Client, error) {
 	if o.UserAgent == "" {
 		o.UserAgent = "dewline"
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	c := &Client{id: id, o: o, base: base, mem: newMemory()}
 	chain, transport := newTransport(base, o, c.deniedPath)
 	c.transport = transport
@@ -131,11 +123,11 @@ func parseAddress(address string) (*url.URL, error) {
 func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	start := c.o.Now()
+	start := time.Now()
 	v := newVisit(c, ctx, req, start)
 	err := v.run()
 	s := v.snapshot()
-	s.Took = c.o.Now().Sub(start)
+	s.Took = time.Since(start)
 	s.Cost = v.meter.cost()
 	if err != nil {
 		return s, err
