@@ -125,8 +125,7 @@ It only reads: nothing is ever written to a BMC.`,
 		return usageError("%w\nTry '%s --help'.", err, cmd.CommandPath())
 	})
 	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.incidentsCommand(), p.backupCommand(),
-		p.exportCommand(), p.reportCommand(), p.versionCommand())
-	root.AddCommand(p.recordCommand())
+		p.exportCommand(), p.versionCommand())
 	for _, c := range root.Commands() { // wrong arguments are usage errors, everywhere alike
 		if c.Args == nil {
 			c.Args = cobra.NoArgs

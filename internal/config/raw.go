@@ -84,7 +84,6 @@ type rawTarget struct {
 	Rack       string            `toml:"rack"`
 	Position   int               `toml:"position"`
 	Labels     map[string]string `toml:"labels"`
-	Origin     string            `toml:"origin"`
 	Expect     rawExpect         `toml:"expect"`
 	Schedule   rawTiers          `toml:"schedule"`
 	TLS        rawTLS            `toml:"tls"`

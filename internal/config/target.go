@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,7 +41,7 @@ func (c *checker) targets(cfg *Config, def *Target, raw *rawFile) {
 		} else {
 			names[t.ID] = path
 		}
-		if a, message, _ := parseAddress(t.Address); message == "" && t.Address != "" && t.Origin != health.OriginReplay {
+		if a, message, _ := parseAddress(t.Address); message == "" && t.Address != "" {
 			if first, twice := addresses[a.same()]; twice {
 				line, _ := c.src.place(c.at(first + ".address"))
 				c.warn(path+".address", fmt.Sprintf("`address` is that of the target in line %d: the BMC is read twice", line), "one target is enough")
@@ -52,9 +49,7 @@ func (c *checker) targets(cfg *Config, def *Target, raw *rawFile) {
 				addresses[a.same()] = path
 			}
 		}
-		if at := path + ".credential"; t.Origin == health.OriginReplay && !c.has(at) {
-			// nobody is logged in to
-		} else if c.required(at, "[[target]]") {
+		if at := path + ".credential"; c.required(at, "[[target]]") {
 			name := raw.Targets[i].Credential
 			used[name] = true
 			if cred := credentials[name]; cred != nil {
@@ -181,20 +176,8 @@ func (c *checker) reach(path string, t *Target, raw *rawTarget) {
 		driverOK = c.oneOf(path+".driver", raw.Driver, health.DriverAuto, health.DriverRedfish, health.DriverIPMI)
 		t.Driver = raw.Driver
 	}
-	if c.has(path+".origin") && raw.Origin != "" {
-		if c.oneOf(path+".origin", raw.Origin, string(health.OriginSim), string(health.OriginReplay)) {
-			t.Origin = health.Origin(raw.Origin)
-		}
-	}
 	if !c.required(path+".address", "[[target]]") {
 		return
-	}
-	if file, recorded := strings.CutPrefix(raw.Address, ReplayScheme); recorded {
-		c.replay(path, t, file)
-		return
-	}
-	if t.Origin == health.OriginReplay {
-		c.fault(path+".origin", "`origin` is replay, but `address` is no recording", "replay:FILE")
 	}
 	a, message, hint := parseAddress(raw.Address)
 	if message != "" {
@@ -211,30 +194,6 @@ func (c *checker) reach(path string, t *Target, raw *rawTarget) {
 	if t.Driver != a.driver {
 		c.fault(path+".driver", fmt.Sprintf("`driver` is %s, but the scheme of `address` means %s", t.Driver, a.driver), "make them agree, or leave `driver` out")
 	}
-}
-
-// replay makes a target of a recording: whatever else is said of it, its data is no real machine's.
-func (c *checker) replay(path string, t *Target, file string) {
-	t.Origin = health.OriginReplay
-	if file == "" {
-		c.fault(path+".address", "`address` names no recording", "replay:FILE, a file of `dewline record` or a Redfish mock-up")
-		return
-	}
-	file = c.path(file)
-	if st, err := os.Stat(file); err != nil {
-		c.fault(path+".address", "`address`: the recording cannot be read: "+reasonOf(err), "replay:FILE, a file of `dewline record` or a Redfish mock-up")
-	} else if !st.Mode().IsRegular() && !st.IsDir() {
-		c.fault(path+".address", "`address`: "+quote(file)+" is neither a file nor a folder", "")
-	}
-	t.Address = ReplayScheme + file
-}
-
-// reasonOf is what the system says of a file, without the operation.
-func reasonOf(err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Path + ": " + pe.Err.Error()
-	}
-	return err.Error()
 }
 
 // idle warns of options that the chosen driver never looks at.
