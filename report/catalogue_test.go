@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-var placeholder = regexp.MustCompile(`%[-+ #0-9.]*[a-zA-Z%]`)
+var placeholder = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z%]`)
 
 func TestEveryLanguageSaysEverything(t *testing.T) {
 	ref, err := TextsIn(Reference)

@@ -39,7 +39,7 @@ func (p *program) check(ctx context.Context, path string, connect bool, output f
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	cfg, err := config.Load(path)
+	cfg, err := readConfig(path)
 	if err == nil { // what a daemon would stumble over at its first visit is told now
 		if missing := cfg.SecretFaults(); len(missing) > 0 {
 			err = missing

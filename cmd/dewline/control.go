@@ -58,6 +58,7 @@ func listenControl(ctx context.Context, path string, log *slog.Logger) (net.List
 func serveControl(ctx context.Context, l net.Listener, d *service) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /poll", func(w http.ResponseWriter, r *http.Request) { answerPoll(w, r, d.collector) })
+	mux.HandleFunc("POST /watches", d.answerWatches)
 	mux.HandleFunc("POST /reload", d.answerReload)
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
@@ -79,6 +80,18 @@ func serveControl(ctx context.Context, l net.Listener, d *service) error {
 	}
 	<-stopped
 	return nil
+}
+
+// answerWatches says whether this daemon reads a target, and so has a session on its BMC.
+func (d *service) answerWatches(w http.ResponseWriter, r *http.Request) {
+	var req pollRequest
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&req); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if _, reads := (*d.targets.Load())[req.Target]; !reads {
+		http.Error(w, "not read here", http.StatusNotFound)
+	}
 }
 
 func answerPoll(w http.ResponseWriter, r *http.Request, c *collector.Collector) {

@@ -21,25 +21,42 @@ var drivers = map[string]func(t *config.Target, log *slog.Logger) (collector.Sou
 }
 
 func openRedfish(t *config.Target, log *slog.Logger) (collector.Source, error) {
+	o, err := redfishOptions(t, log)
+	if err != nil {
+		return nil, err
+	}
+	return redfish.Open(t.ID, o)
+}
+
+func redfishOptions(t *config.Target, log *slog.Logger) (redfish.Options, error) {
 	password, err := t.Credential.Password.Resolve()
 	if err != nil {
-		return nil, fmt.Errorf("password of target %s: %w", t.ID, err)
+		return redfish.Options{}, fmt.Errorf("password of target %s: %w", t.ID, err)
 	}
 	address := t.Address
 	if !strings.Contains(address, "://") {
 		address = "https://" + hostPort(address)
 	}
-	return redfish.Open(t.ID, redfish.Options{
+	return redfish.Options{
 		Address: address, Username: t.Credential.Username, Password: password, Auth: t.Auth,
 		TLS: redfish.TLS{CAFile: t.TLS.CAFile, Fingerprint: t.TLS.Fingerprint, Insecure: t.TLS.Insecure},
 		Log: log, UserAgent: "dewline/" + readBuildInfo().Version,
-	})
+		Quirks: t.Quirks[health.DriverRedfish], QuirksOff: t.QuirksOff[health.DriverRedfish],
+	}, nil
 }
 
 func openIPMI(t *config.Target, log *slog.Logger) (collector.Source, error) {
+	o, err := ipmiOptions(t, log)
+	if err != nil {
+		return nil, err
+	}
+	return ipmi.Open(t.ID, o)
+}
+
+func ipmiOptions(t *config.Target, log *slog.Logger) (ipmi.Options, error) {
 	password, err := t.Credential.Password.Resolve()
 	if err != nil {
-		return nil, fmt.Errorf("password of target %s: %w", t.ID, err)
+		return ipmi.Options{}, fmt.Errorf("password of target %s: %w", t.ID, err)
 	}
 	address := t.Address
 	if !strings.Contains(address, "://") {
@@ -50,10 +67,10 @@ func openIPMI(t *config.Target, log *slog.Logger) (collector.Source, error) {
 		}
 		address = "ipmi://" + hostPort(host)
 	}
-	return ipmi.Open(t.ID, ipmi.Options{
+	return ipmi.Options{
 		Address: address, Username: t.Credential.Username, Password: password, Privilege: t.Privilege,
-		CipherSuites: t.CipherSuites, Log: log,
-	})
+		CipherSuites: t.CipherSuites, Log: log, Quirks: t.Quirks[health.DriverIPMI], QuirksOff: t.QuirksOff[health.DriverIPMI],
+	}, nil
 }
 
 // hostPort puts a bare IPv6 address into brackets, as URLs need it.
@@ -66,6 +83,9 @@ func hostPort(s string) string {
 
 // openTarget opens the driver of a target; drivers name the target in the log themselves. Chosen and firmware are what driver auto needs to know: see newAuto.
 func openTarget(t *config.Target, chosen, firmware string, log *slog.Logger) (collector.Source, error) {
+	if file, recorded := strings.CutPrefix(t.Address, config.ReplayScheme); recorded {
+		return openReplayTarget(t, file, log)
+	}
 	if t.Driver != health.DriverAuto {
 		return drivers[t.Driver](t, log)
 	}

@@ -25,9 +25,9 @@ import (
 const pollParallel = 32
 
 type pollFlags struct {
-	config, address, username, password, driver, fingerprint, caFile, log, failOn string
-	insecure                                                                      bool
-	timeout                                                                       time.Duration
+	config, address, username, password, driver, fingerprint, caFile, log, failOn, replay string
+	insecure                                                                              bool
+	timeout                                                                               time.Duration
 }
 
 func (p *program) pollCommand() *cobra.Command {
@@ -40,7 +40,8 @@ to one BMC given by --address, with no configuration at all. It writes no store;
 		Example: `  dewline poll db-1
   dewline poll -c dewline.toml -o json | jq 'select(.faults != [])'
   BMC=secret dewline poll --address https://10.0.0.7 --username monitor --password env:BMC --insecure
-  dewline poll --address ipmi://10.0.0.8 --username monitor --password file:bmc.pass`,
+  dewline poll --address ipmi://10.0.0.8 --username monitor --password file:bmc.pass
+  dewline poll --replay db-1.tar.gz -o json     the decoders of today on a machine recorded earlier`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeTargets,
 	}
@@ -54,6 +55,7 @@ to one BMC given by --address, with no configuration at all. It writes no store;
 	fl.BoolVar(&f.insecure, "insecure", false, "do not verify the BMC's certificate (with --address)")
 	fl.StringVar(&f.fingerprint, "fingerprint", "", "SHA-256 fingerprint the BMC's certificate must have (with --address)")
 	fl.StringVar(&f.caFile, "ca-file", "", "certificates that vouch for the BMC's (with --address)")
+	fl.StringVar(&f.replay, "replay", "", "poll a recorded machine: a `file` of dewline record, or a Redfish mock-up (folder or .tar.gz)")
 	fl.StringVar(&f.log, "log", strconv.Itoa(health.DefaultLogLimit), "how many of the newest entries of each log: a number or all")
 	fl.StringVar(&f.failOn, "fail-on", "", "exit 4 if there is a fault at least this severe: warning or critical")
 	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "longest time for one BMC")
@@ -74,8 +76,16 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 	if err != nil {
 		return err
 	}
-	targets, dataDir, err := p.pollTargets(f, names)
-	if err != nil {
+	read := func(t *config.Target, dataDir string) *pollDoc { return pollOne(ctx, t, dataDir, limit, f.timeout) }
+	var targets []config.Target
+	var dataDir string
+	if f.replay != "" {
+		doc, err := p.replayed(ctx, f, names, limit)
+		if err != nil {
+			return err
+		}
+		targets, read = make([]config.Target, 1), func(*config.Target, string) *pollDoc { return doc }
+	} else if targets, dataDir, err = p.pollTargets(f, names); err != nil {
 		return err
 	}
 
@@ -91,7 +101,7 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			docs[i] <- pollOne(ctx, &targets[i], dataDir, limit, f.timeout)
+			docs[i] <- read(&targets[i], dataDir)
 		})
 	}
 	failed, worst := 0, health.SeverityUnknown
@@ -125,6 +135,35 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 		return &exitError{code: exitTargets}
 	case failOn != health.SeverityUnknown && worst >= failOn:
 		return &exitError{code: exitFaults}
+	}
+	return nil
+}
+
+// replayed is the document of --replay.
+func (p *program) replayed(ctx context.Context, f pollFlags, names []string, limit int) (*pollDoc, error) {
+	if len(names) > 0 || f.address != "" || f.config != "" {
+		return nil, usageError("give --replay, --address or names of targets, not several of them")
+	}
+	if err := connectionFlags(f); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	return pollReplay(ctx, f.replay, limit)
+}
+
+// connectionFlags refuses the flags that only go with --address.
+func connectionFlags(f pollFlags) error {
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{
+		{"--username", f.username != ""}, {"--password", f.password != ""}, {"--insecure", f.insecure}, {"--driver", f.driver != ""},
+		{"--fingerprint", f.fingerprint != ""}, {"--ca-file", f.caFile != ""},
+	} {
+		if flag.set {
+			return usageError("%s goes with --address; for a configured target it stands in the configuration", flag.name)
+		}
 	}
 	return nil
 }
@@ -164,13 +203,8 @@ func (p *program) pollTargets(f pollFlags, names []string) (targets []config.Tar
 		}
 		return []config.Target{*t}, "", nil
 	}
-	for flag, set := range map[string]bool{
-		"--username": f.username != "", "--password": f.password != "", "--insecure": f.insecure, "--driver": f.driver != "",
-		"--fingerprint": f.fingerprint != "", "--ca-file": f.caFile != "",
-	} {
-		if set {
-			return nil, "", usageError("%s goes with --address; for a configured target it stands in the configuration", flag)
-		}
+	if err := connectionFlags(f); err != nil {
+		return nil, "", err
 	}
 	cfg, err := loadConfig(f.config)
 	if err != nil {

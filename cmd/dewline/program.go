@@ -124,8 +124,9 @@ It only reads: nothing is ever written to a BMC.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w\nTry '%s --help'.", err, cmd.CommandPath())
 	})
-	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.incidentsCommand(), p.backupCommand(),
-		p.exportCommand(), p.versionCommand())
+	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.quirksCommand(), p.incidentsCommand(), p.backupCommand(),
+		p.exportCommand(), p.reportCommand(), p.versionCommand())
+	root.AddCommand(p.recordCommand())
 	for _, c := range root.Commands() { // wrong arguments are usage errors, everywhere alike
 		if c.Args == nil {
 			c.Args = cobra.NoArgs
@@ -178,7 +179,7 @@ func loadConfig(flag string) (*config.Config, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	cfg, err := config.Load(path)
+	cfg, err := readConfig(path)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}

@@ -75,7 +75,7 @@ func (d *service) reload(ctx context.Context) (*reloadDoc, error) {
 }
 
 func (d *service) apply(ctx context.Context) (*reloadDoc, error) {
-	next, err := config.Load(d.path)
+	next, err := readConfig(d.path)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (p *program) reload(ctx context.Context, flag, dir string, output format) e
 		if err != nil {
 			return &exitError{exitUsage, err}
 		}
-		cfg, err := config.Load(path)
+		cfg, err := readConfig(path)
 		if err == nil {
 			dir = cfg.DataDir
 		} else if broken = err; dir == "" {

@@ -119,7 +119,8 @@ func (d *service) session(t *config.Target, files map[string]string) string {
 		pem, err := os.ReadFile(f) // config has read it, and found it small
 		files[f] = d.digest(string(pem), fmt.Sprint(err))
 	}
-	return d.digest(t.TLS.CAFile, files[t.TLS.CAFile], t.TLS.Fingerprint, fmt.Sprint(t.TLS.Insecure), t.Auth, t.Privilege, fmt.Sprint(t.CipherSuites))
+	return d.digest(t.TLS.CAFile, files[t.TLS.CAFile], t.TLS.Fingerprint, fmt.Sprint(t.TLS.Insecure), t.Auth, t.Privilege, fmt.Sprint(t.CipherSuites),
+		fmt.Sprint(t.Quirks, t.QuirksOff))
 }
 
 // influxDigest is the digest of where and how points are delivered; "" for nowhere.

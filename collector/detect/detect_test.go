@@ -48,12 +48,11 @@ func (m *machine) visitTiers(s *health.Snapshot, tiers health.Tiers) []health.Ev
 func (m *machine) apply(v *health.Visit) []health.Event {
 	m.t.Helper()
 	before := len(m.known.Faults)
-	j := detect.Judge(m.known, v)
-	events := j.Events
+	events, faults := detect.Events(m.known, v)
 	if len(m.known.Faults) != before {
 		m.t.Fatalf("Events changed what is known")
 	}
-	again := detect.Judge(m.known, v).Events
+	again, _ := detect.Events(m.known, v)
 	if fmt.Sprint(again) != fmt.Sprint(events) {
 		m.t.Fatalf("the same visit gave other events: %v and %v", events, again)
 	}
@@ -69,7 +68,7 @@ func (m *machine) apply(v *health.Visit) []health.Event {
 			m.t.Fatalf("event %+v", e)
 		}
 	}
-	j.Apply(v)
+	v.Delta.Faults = faults
 	if s := v.Snapshot; s != nil && v.Result == health.Done {
 		if m.known.FirstSeen.IsZero() {
 			v.Delta.FirstSeen = m.now
@@ -90,14 +89,10 @@ func (m *machine) apply(v *health.Visit) []health.Event {
 			}
 		}
 	}
-	v.Delta.Ticks = map[health.Tier]health.Tick{}
-	for t, due := range v.Due {
-		v.Delta.Ticks[t] = health.Tick{Due: due, Result: v.Result}
-	}
 	m.known.Apply(&v.Delta)
 	kinds := map[string]bool{}
 	for _, f := range m.known.Faults {
-		k := string(f.Component) + " " + string(f.Kind) + " " + f.Subject
+		k := string(f.Component) + " " + string(f.Kind)
 		if kinds[k] {
 			m.t.Fatalf("two open faults of %s", k)
 		}
@@ -441,3 +436,5 @@ func TestFullLogsOfANewNameAtEachVisitAreBounded(t *testing.T) {
 		t.Errorf("%d open faults", n)
 	}
 }
+
+var detectEvents = detect.Events

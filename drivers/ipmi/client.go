@@ -18,6 +18,7 @@ import (
 	"github.com/bougou/go-ipmi/pkg/crypto"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 	"dewline/internal/secret"
 )
 
@@ -30,6 +31,13 @@ type Options struct {
 	CipherSuites []int         // in order of preference; default 17, 3
 	Log          *slog.Logger  // default: none
 	Timeout      time.Duration // of one datagram, before it is sent again; default 1 s
+	Quirks       []quirk.Quirk // rows beside those of Quirks
+	QuirksOff    []string      // names of rows that are off
+
+	// Exchange, if set, is given what runs commands on the BMC and gives what is used in its place: a recorder in front of
+	// it, or a recording instead of it.
+	Exchange func(Exchange) Exchange
+	Now      func() time.Time // nil: time.Now; a replay tells the time of its recording
 }
 
 const (
@@ -45,6 +53,9 @@ type Client struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	link *link
+	tap  func(Exchange) Exchange // nil: none
+	now  func() time.Time
+	rows quirk.Table
 
 	mem     *memory         // as of the last visit
 	memJSON json.RawMessage // the same, as it was given away
@@ -76,6 +87,10 @@ func Open(id health.TargetID, o Options) (*Client, error) {
 			return nil, fmt.Errorf("open %s: cipher suite %d is not supported, only 3 and 17 authenticate and encrypt", id, s)
 		}
 	}
+	rows, err := quirks.With(o.Quirks, o.QuirksOff)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", id, err)
+	}
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -86,7 +101,11 @@ func Open(id health.TargetID, o Options) (*Client, error) {
 	}
 	log = log.With("target", string(id), "driver", health.DriverIPMI)
 	password := o.Password
-	return &Client{id: id, log: log, link: &link{address: address, log: log, login: login{
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Client{id: id, log: log, rows: rows, tap: o.Exchange, now: now, link: &link{address: address, log: log, login: login{
 		user: o.Username, password: func() []byte { return crypto.PadPassword20([]byte(password.Reveal())) },
 		privilege: privilege, suites: slices.Clone(wanted), timeout: timeout,
 	}}}, nil
@@ -129,12 +148,14 @@ func (c *Client) Close(ctx context.Context) error {
 
 // visit is one reading of a BMC: what was asked, by what means, and what has come so far.
 type visit struct {
-	c    caller
-	req  health.Request
-	snap *health.Snapshot
-	mem  *memory
-	now  time.Time
-	log  *slog.Logger
+	c     caller
+	req   health.Request
+	snap  *health.Snapshot
+	mem   *memory
+	now   time.Time // when it began
+	clock func() time.Time
+	log   *slog.Logger
+	rows  quirk.Table
 	// checkSDR: compare the repository's stamp also outside the tiers that always do.
 	checkSDR bool
 	any      bool // something was read
@@ -156,13 +177,13 @@ const sdrCheckEvery = 10 * time.Minute
 func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	started := time.Now()
+	started := c.now()
 	snap := &health.Snapshot{Target: c.id, Driver: health.DriverIPMI, At: started, Tiers: req.Tiers}
 	var count tally
 	c.recall(req.Memory)
 	c.link.begin(&count)
 	c.link.suite = c.mem.Suite
-	v := &visit{c: c.link, req: req, snap: snap, mem: c.mem, now: started, log: c.log, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
+	v := &visit{c: c.caller(), req: req, snap: snap, mem: c.mem, now: started, clock: c.now, log: c.log, rows: c.rows, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
 	err := v.run(ctx)
 	if v.checkSDR && c.mem.SDR != nil {
 		c.checked = started
@@ -177,7 +198,7 @@ func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot
 		}
 	}
 	snap.Cost = count.cost
-	snap.Took = time.Since(started)
+	snap.Took = c.now().Sub(started)
 	for _, why := range slices.Sorted(maps.Keys(count.dropped)) {
 		c.log.Debug("dropped datagrams", "why", why, "count", count.dropped[why])
 	}
@@ -213,8 +234,8 @@ func (v *visit) run(ctx context.Context) error {
 		return ctx.Err() == nil && isAnyCode(err) || isRecordError(err)
 	}
 	tiers := v.req.Tiers
-	ok := true
-	if tiers.Has(health.TierReadings) {
+	ok := note(v.knowDevice(ctx))
+	if ok && tiers.Has(health.TierReadings) {
 		ok = note(v.readChassis(ctx))
 	}
 	if ok && (tiers.Has(health.TierReadings) || tiers.Has(health.TierHealth) || tiers.Has(health.TierInventory) || tiers.Has(health.TierEvents) && v.mem.SDR == nil) {
@@ -268,6 +289,9 @@ func (v *visit) ensureSDR(ctx context.Context) error {
 	}
 	v.checkSDR = true
 	st, err := sdrStamp(ctx, v.c)
+	if repo == nil && isCode(err, codeInvalidCommand, codeInvalidForLUN) {
+		err = nil // an Artesyn ATCA-7367 does not tell of its repository, and has one
+	}
 	if err != nil {
 		if repo == nil || !isAnyCode(err) {
 			v.gap(health.Gap{Part: "SDR repository", Place: placeSDR, Reason: health.ReasonFor(err), Error: clip(err.Error())})
@@ -300,6 +324,9 @@ func (v *visit) ensureSDR(ctx context.Context) error {
 	}
 	if known {
 		v.log.Info("SDR repository changed, reading it again", "records", st.Count)
+	}
+	if repo == nil && v.quirk(quirk.SmallReads) {
+		repo = &repository{Chunk: smallChunk}
 	}
 	fresh, gaps, err := readRepository(ctx, v.c, st, repo)
 	fresh.Churn = churn
@@ -373,6 +400,11 @@ func (v *visit) over(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return true
 	}
-	l, ok := v.c.(*link)
-	return !ok || l.failed != nil
+	switch c := v.c.(type) {
+	case *link:
+		return c.failed != nil
+	case *tapped:
+		return c.over()
+	}
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 // What memory.DCMI holds.
@@ -19,6 +20,9 @@ const dcmiGroup = 0xdc
 // readDCMI reads the machine's power where the BMC has DCMI (DCMI 1.5 section 6.6.1). A BMC that said no, or nothing, is asked
 // again only with the inventory: firmware is updated now and then.
 func (v *visit) readDCMI(ctx context.Context) error {
+	if v.quirk(quirk.NoDCMI) {
+		return nil
+	}
 	if v.mem.DCMI == dcmiNo && !v.req.Tiers.Has(health.TierInventory) {
 		return nil
 	}

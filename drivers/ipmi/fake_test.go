@@ -58,7 +58,7 @@ func (f *fakeBMC) on(netFn, cmd uint8, a func(c command) ([]byte, error)) {
 func (f *fakeBMC) visit(tiers ...health.Tier) *visit {
 	return &visit{
 		c: f, req: health.Request{Tiers: health.TiersOf(tiers...)}, snap: &health.Snapshot{HostPower: health.HostOn},
-		mem: &memory{Version: memoryVersion}, now: time.Unix(1_800_000_000, 0), log: slog.New(slog.DiscardHandler),
+		mem: &memory{Version: memoryVersion}, now: time.Unix(1_800_000_000, 0), clock: time.Now, log: slog.New(slog.DiscardHandler),
 	}
 }
 

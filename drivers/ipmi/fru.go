@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 const (
@@ -199,6 +200,9 @@ func (r *fruReader) read(ctx context.Context, offset, n int) ([]byte, error) {
 	}
 	var out []byte
 	chunk := r.v.mem.FRUChunk
+	if chunk == 0 && r.v.quirk(quirk.SmallReads) {
+		chunk = smallChunk
+	}
 	if chunk < minFRUSize || chunk > firstFRUSize {
 		chunk = firstFRUSize
 	}

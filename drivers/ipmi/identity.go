@@ -24,6 +24,7 @@ func (v *visit) readIdentity(ctx context.Context) error {
 	} else {
 		v.any = true
 		deviceIdentity(b, id)
+		v.mem.Device = deviceOf(b)
 	}
 	g, err := v.c.call(ctx, command{op: "get system GUID", netFn: netFnApp, cmd: 0x37, want: 16, probe: true})
 	if err == nil {
@@ -83,7 +84,7 @@ func guidText(g [16]byte) string {
 
 // readClock compares the BMC's clock with ours: entries of its log bear its time.
 func (v *visit) readClock(ctx context.Context) error {
-	asked := time.Now()
+	asked := v.clock()
 	b, err := v.c.call(ctx, command{op: "get SEL time", netFn: netFnStorage, cmd: 0x48, want: 4})
 	c := health.Component{ID: idClock, Class: health.ClassBMC, Name: "BMC clock", Place: placeClock, Tier: health.TierHealth}
 	if err != nil {
@@ -104,7 +105,7 @@ func (v *visit) readClock(ctx context.Context) error {
 		c.State, c.Status = health.Warning, notSet.Evidence
 	} else {
 		// The answer was made somewhere between question and answer, in whole seconds.
-		skew := created.Sub(asked.Add(time.Since(asked) / 2)).Round(time.Second)
+		skew := created.Sub(asked.Add(v.clock().Sub(asked) / 2)).Round(time.Second)
 		c.State, c.Status = health.OK, fmt.Sprintf("clock set, %+.0f s from ours", skew.Seconds())
 		v.snap.Readings = append(v.snap.Readings, health.Reading{
 			Component: c.ID, Quantity: health.ClockSkew, Unit: health.Second, Value: skew.Seconds(),

@@ -22,6 +22,8 @@ const (
 type memory struct {
 	Version int `json:"v"`
 	Suite   int `json:"suite,omitempty"` // cipher suite that worked
+	// Device is who the BMC says it is, nil before it was asked.
+	Device *device `json:"device,omitempty"`
 	// SDR is the repository as read, nil before.
 	SDR *repository `json:"sdr,omitempty"`
 	// Thresholds in force by sensor, as Get Sensor Thresholds gave them: the mask of the readable ones, then the six raw values.

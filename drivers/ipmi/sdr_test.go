@@ -56,7 +56,8 @@ func TestWhatOneBadRecordCosts(t *testing.T) {
 		{"a record that claims more than comes", func(s *fakeSDRs) { s.records[3] = good[2][:30] }, 4, 1},
 		{"an empty record", func(s *fakeSDRs) { s.records[3] = nil }, 4, 1},
 		{"a record that cannot be read", func(s *fakeSDRs) { delete(s.records, 3) }, 4, 1},
-		{"a chain that leads back", func(s *fakeSDRs) { s.next[5] = 2 }, 5, 1},
+		{"a chain that leads back before all were read", func(s *fakeSDRs) { s.next[4] = 2 }, 4, 1},
+		{"a chain that leads back after all were read", func(s *fakeSDRs) { s.next[5] = 2 }, 5, 0},
 		{"a chain that leads to itself", func(s *fakeSDRs) { s.next[3] = 3 }, 3, 1},
 		{"a reservation that is cancelled three times", func(s *fakeSDRs) { s.limit, s.cancel = 32, 3 }, 5, 0},
 	} {

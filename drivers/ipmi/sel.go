@@ -62,9 +62,12 @@ func hashEntry(rec []byte) string {
 
 // selReader reads entries in order, and remembers which IDs it saw.
 type selReader struct {
-	c    caller
-	seen map[uint16]bool
-	cut  bool // a walk ended before the log's end
+	c     caller
+	seen  map[uint16]bool // IDs of the records that came
+	asked map[uint16]bool // IDs that a walk asked for
+	cut   bool            // a walk ended before the log's end
+	want  int             // how many entries the next walk should find by the log's own count, 0 for unknown
+	lost  int             // how many of them it did not
 	// skipped is how many entries a first visit left out although it was asked for some of them.
 	skipped int
 }
@@ -149,7 +152,15 @@ func (v *visit) selCursor() (selCursor, bool) {
 func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, first bool, l *health.LogInfo) (selCursor, [][]byte, error) {
 	next := old
 	next.Version, next.Add, next.Erase, next.Entries = selCursorVersion, info.add, info.erase, info.entries
-	r := &selReader{c: v.c, seen: map[uint16]bool{}}
+	r := &selReader{c: v.c, seen: map[uint16]bool{}, asked: map[uint16]bool{}}
+	defer func() {
+		if r.lost > 0 {
+			v.gap(health.Gap{
+				Part: selName + ", some entries", Reason: health.ReasonMalformed,
+				Error: fmt.Sprintf("the log counts %d entries, and does not give %d of them", info.entries, r.lost),
+			})
+		}
+	}()
 	if first {
 		next.Last, next.Hash, next.More = 0, "", false
 		limit := v.req.LogLimit
@@ -211,6 +222,7 @@ func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, fir
 		next.Clears++
 	}
 	next.Last, next.Hash, next.More = 0, "", false
+	r.want = int(info.entries)
 	recs, err := r.forward(ctx, 0, info, maxSELPerVisit)
 	if l.Lost && !cleared {
 		// Overwritten, not cleared: the survivors are all newer than what was read.
@@ -240,6 +252,7 @@ func (r *selReader) after(ctx context.Context, old selCursor, info selInfo) (rec
 		switch {
 		case err == nil && recordID(rec) == old.Last+1:
 			r.seen[old.Last+1] = true
+			r.want = int(info.entries) - int(old.Entries) - 1
 			more, err := r.forward(ctx, next, info, maxSELPerVisit-1)
 			return append([][]byte{rec}, more...), err, true
 		case err != nil && !isAnyCode(err):
@@ -256,21 +269,55 @@ func (r *selReader) after(ctx context.Context, old selCursor, info selInfo) (rec
 		return nil, nil, false
 	}
 	r.seen[old.Last] = true
+	r.want = int(info.entries) - int(old.Entries)
 	recs, err = r.forward(ctx, next, info, maxSELPerVisit)
 	return recs, err, true
 }
 
-// forward follows the chain of entries from an ID; 0 is the first entry, ffffh the end.
+// forward reads the entries from an ID on; 0 is the first entry, ffffh the end. Where the chain ends before the log's own
+// count is met, the rest is read from the last entry back: Huawei TaiShan gives ffffh in mid-log now and then, and a ring that
+// overflowed may have an end behind its first entry (facebook/openbmc #273).
 func (r *selReader) forward(ctx context.Context, id uint16, info selInfo, limit int) ([][]byte, error) {
+	want := r.want
+	r.want = 0
+	recs, err := r.chain(ctx, id, info, limit)
+	missing := min(want, limit) - len(recs)
+	if err != nil || r.cut || missing <= 0 {
+		return recs, err
+	}
+	_, last, err := r.entry(ctx, selLast)
+	switch {
+	case isAnyCode(err):
+		return recs, nil
+	case err != nil:
+		return recs, err
+	case r.seen[recordID(last)]:
+		return recs, nil // the last one was read: it is the count that is wrong
+	}
+	more, err := r.older(ctx, recordID(last)-1, [][]byte{last}, missing)
+	more = slices.DeleteFunc(more, func(rec []byte) bool { return r.seen[recordID(rec)] })
+	for _, rec := range more {
+		r.seen[recordID(rec)] = true
+	}
+	r.lost = max(0, missing-len(more))
+	return append(recs, more...), err
+}
+
+// repeats is how many records in a row may be ones that came before.
+const repeats = 8
+
+func (r *selReader) chain(ctx context.Context, id uint16, info selInfo, limit int) ([][]byte, error) {
 	var recs [][]byte
 	if info.entries == 0 {
 		return nil, nil
 	}
+	again := 0
 	for id != 0xffff {
 		if len(recs) >= limit {
 			r.cut = true
 			break
 		}
+		r.asked[id] = true
 		next, rec, err := r.entry(ctx, id)
 		if isCode(err, codeNotPresent) { // emptied, or the chain's end, which some mark so
 			return recs, nil
@@ -279,8 +326,14 @@ func (r *selReader) forward(ctx context.Context, id uint16, info selInfo, limit 
 			return recs, err
 		}
 		if own := recordID(rec); r.seen[own] {
+			// The same record under two IDs is no loop yet (Supermicro H8QME, and OpenBMC's ring after an overflow).
+			if again++; again <= repeats && next != 0 && !r.asked[next] {
+				id = next
+				continue
+			}
 			return recs, &health.Error{Reason: health.ReasonMalformed, Op: "read SEL", Err: fmt.Errorf("the chain of entries leads back to 0x%04x", own)}
 		}
+		again = 0
 		r.seen[recordID(rec)] = true
 		recs = append(recs, rec)
 		if next == 0 { // no successor either
@@ -295,6 +348,7 @@ func (r *selReader) forward(ctx context.Context, id uint16, info selInfo, limit 
 // last entry's ID, since IDs mostly count up; else the whole log is walked.
 func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]byte, error) {
 	if int(info.entries) <= limit || limit >= selWalkLimit {
+		r.want = int(info.entries)
 		return r.forward(ctx, 0, info, min(int(info.entries)+selSlack, selWalkLimit))
 	}
 	_, last, err := r.entry(ctx, selLast)
@@ -334,7 +388,7 @@ func (r *selReader) newest(ctx context.Context, info selInfo, limit int) ([][]by
 			return recs, err
 		}
 	}
-	r.seen = map[uint16]bool{}
+	r.seen, r.asked = map[uint16]bool{}, map[uint16]bool{}
 	recs, err := r.forward(ctx, 0, info, maxSELPerVisit+selSlack)
 	return recs[max(0, len(recs)-limit):], err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bougou/go-ipmi/pkg/types"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 // raw is the answer to Get Sensor Reading (IPMI 2.0 section 35.14).
@@ -46,7 +47,7 @@ var offWithHost = []health.Class{health.ClassFan, health.ClassVoltage, health.Cl
 
 // read asks one sensor and says what its answer means.
 func (v *visit) read(ctx context.Context, p *part) (observed, error) {
-	if reason := p.unreadable(); reason != "" {
+	if reason := p.unreadable(); reason != "" && !v.quirk(quirk.BMCOwnsSensors) {
 		c := p.component()
 		c.Status = reason
 		return observed{component: c}, nil

@@ -111,7 +111,7 @@ func openSession(ctx context.Context, t *transport, l *login) (*session, error) 
 	if err != nil {
 		return nil, transportError(ctx, op, err)
 	}
-	var last error
+	var last, full error
 	for _, id := range l.suites {
 		su, ok := suiteByID(id)
 		if !ok {
@@ -128,6 +128,9 @@ func openSession(ctx context.Context, t *transport, l *login) (*session, error) 
 		switch {
 		case errors.Is(err, errPassword), errors.Is(err, errBMCKey):
 			return nil, &health.Error{Reason: health.ReasonDenied, Op: op, Err: err}
+		case refused && uint8(status) == statusNoResources:
+			// Some say so of a cipher suite they do not have; no password was judged yet.
+			full = &health.Error{Reason: health.ReasonBusy, Op: op, Err: err}
 		case refused && status.reason() != health.ReasonUnsupported:
 			return nil, &health.Error{Reason: status.reason(), Op: op, Err: err}
 		case ctx.Err() != nil:
@@ -137,6 +140,9 @@ func openSession(ctx context.Context, t *transport, l *login) (*session, error) 
 		default:
 			last = transportError(ctx, op, fmt.Errorf("suite %d: %w", id, err))
 		}
+	}
+	if full != nil {
+		return nil, full
 	}
 	if last == nil {
 		last = &health.Error{Reason: health.ReasonUnsupported, Op: op, Err: errors.New("no cipher suite to try")}

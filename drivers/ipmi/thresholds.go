@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 // thresholds of a sensor as raw values, LNC LC LNR UNC UC UNR, and the mask of those that mean something.
@@ -53,7 +54,7 @@ func (p *part) limitsOf(t *thresholds) *health.Thresholds {
 func (v *visit) readThresholds(ctx context.Context) error {
 	got := map[string][7]uint8{}
 	for _, p := range v.mem.SDR.sensors {
-		if p.eventOnly || !p.canAsk || p.measure == nil || p.unreadable() != "" {
+		if p.eventOnly || !p.canAsk || p.measure == nil || p.unreadable() != "" && !v.quirk(quirk.BMCOwnsSensors) {
 			continue
 		}
 		b, err := v.c.call(ctx, command{

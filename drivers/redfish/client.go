@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 	"dewline/internal/secret"
 )
 
@@ -32,8 +33,14 @@ type Options struct {
 	Timeout       time.Duration // per request; 0 means DefaultTimeout
 	UserAgent     string        // "" means "dewline"
 
-	// Quirks switched off by name (see Quirks), on top of which nothing is changed.
-	DisableQuirks []string
+	// Transport, if set, is given the connection to the BMC and gives what is used in its place: a recorder in front of it,
+	// or a recording instead of it. What guards the BMC stands before it all the same.
+	Transport func(http.RoundTripper) http.RoundTripper
+	Now       func() time.Time // nil: time.Now; a replay tells the time of its recording
+
+	// Rows beside those of Quirks, and names of rows that are off.
+	Quirks    []quirk.Quirk
+	QuirksOff []string
 }
 
 // TLS says how the BMC's certificate is verified; the zero value is against the system's roots.
@@ -55,6 +62,7 @@ type Client struct {
 	o    Options
 	base *url.URL
 
+	quirks    quirk.Table
 	http      *http.Client
 	transport *http.Transport
 
@@ -94,7 +102,14 @@ func Open(id health.TargetID, o Options) (*Client, error) {
 	if o.UserAgent == "" {
 		o.UserAgent = "dewline"
 	}
-	c := &Client{id: id, o: o, base: base, mem: newMemory()}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	on, err := quirks.With(o.Quirks, o.QuirksOff)
+	if err != nil {
+		return nil, fmt.Errorf("open redfish: %w", err)
+	}
+	c := &Client{id: id, o: o, base: base, quirks: on, mem: newMemory()}
 	chain, transport := newTransport(base, o, c.deniedPath)
 	c.transport = transport
 	c.http = &http.Client{Transport: chain, CheckRedirect: checkRedirect, Timeout: o.Timeout}
@@ -123,11 +138,11 @@ func parseAddress(address string) (*url.URL, error) {
 func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	start := time.Now()
+	start := c.o.Now()
 	v := newVisit(c, ctx, req, start)
 	err := v.run()
 	s := v.snapshot()
-	s.Took = time.Since(start)
+	s.Took = c.o.Now().Sub(start)
 	s.Cost = v.meter.cost()
 	if err != nil {
 		return s, err

@@ -1,6 +1,7 @@
 package redfish
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"path"
@@ -20,11 +21,12 @@ const maxMembers = 2000
 const maxPages = 64
 
 type rootDoc struct {
-	Vendor, Product, RedfishVersion, UUID                                         text
-	Systems, Chassis, Managers, ThermalEquipment, PowerEquipment, Facilities, Oem link
-	SessionService                                                                link
-	Links                                                                         object[struct{ Sessions link }]
-	ProtocolFeaturesSupported                                                     object[struct {
+	Vendor, Product, RedfishVersion, UUID                                    text
+	Systems, Chassis, Managers, ThermalEquipment, PowerEquipment, Facilities link
+	SessionService                                                           link
+	Oem                                                                      object[map[string]oemRoot]
+	Links                                                                    object[struct{ Sessions link }]
+	ProtocolFeaturesSupported                                                object[struct {
 		ExpandQuery object[struct {
 			NoLinks, ExpandAll, Levels flag
 		}]
@@ -50,6 +52,12 @@ func (v *visit) readRoot() (rootDoc, *health.Error) {
 		r.Expand += "($levels=1)"
 	}
 	v.mem.Root = r
+	for name, o := range d.Oem.V { // iLO 4 and iDRAC 8 name their vendor here alone
+		v.mem.Makers = called(v.mem.Makers, text(clean(name)))
+		for _, m := range o.Manager {
+			v.mem.Models = called(v.mem.Models, m.ManagerType)
+		}
+	}
 	if v.mem.Sessions == "" {
 		v.mem.Sessions = resolve(v.c.base, d.Links.V.Sessions)
 	}
@@ -60,6 +68,19 @@ func (v *visit) readRoot() (rootDoc, *health.Error) {
 		}
 	}
 	return d, nil
+}
+
+// oemRoot is what a vendor adds to the service root; HPE names its manager there.
+type oemRoot struct {
+	Manager many[struct{ ManagerType text }]
+}
+
+func (o *oemRoot) UnmarshalJSON(b []byte) error {
+	type plain oemRoot
+	var p object[plain]
+	_ = p.UnmarshalJSON(b)
+	*o = oemRoot(p.V)
+	return nil
 }
 
 type collectionDoc struct {
@@ -156,11 +177,13 @@ func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 
 type resourceDoc struct {
 	ID           text `json:"Id"`
+	Manufacturer text
+	Model        text
 	ChassisType  text
 	SerialNumber text
 	LogServices  link
 
-	Storage, SimpleStorage, Memory, Processors                                            link
+	Storage, Storages, SimpleStorage, Memory, Processors                                  link
 	Thermal, Power, ThermalSubsystem, PowerSubsystem, Sensors, EnvironmentMetrics, Drives link
 	LeakDetectors, NetworkAdapters                                                        link
 	LeakDetection, Metrics, Pumps                                                         link
@@ -274,8 +297,9 @@ func (v *visit) discoverSystems(uris []string, old []system) []system {
 			}
 			continue
 		}
+		v.mem.Makers, v.mem.Models = called(v.mem.Makers, d.Manufacturer), called(v.mem.Models, d.Model)
 		s := system{
-			URI: u, Logs: v.link(d.LogServices), Storage: v.link(d.Storage), SimpleStorage: v.link(d.SimpleStorage),
+			URI: u, Logs: v.link(d.LogServices), Storage: v.link(cmp.Or(d.Storage, d.Storages)), SimpleStorage: v.link(d.SimpleStorage),
 			Memory: v.link(d.Memory), Processors: v.link(d.Processors), SmartStorage: v.link(d.Oem.V.Hpe.V.Links.V.SmartStorage),
 		}
 		if s.SmartStorage == "" {
@@ -300,6 +324,7 @@ func (v *visit) discoverManagers(uris []string, old []manager) []manager {
 			}
 			continue
 		}
+		v.mem.Makers, v.mem.Models = called(v.mem.Makers, d.Manufacturer), called(v.mem.Models, d.Model)
 		l = append(l, manager{URI: u, Logs: v.link(d.LogServices)})
 	}
 	return l

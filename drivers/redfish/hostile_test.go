@@ -364,7 +364,7 @@ func TestHarmfulPathsAreNotAsked(t *testing.T) {
 		t.Error("the chain lets a harmful path through")
 	}
 	srv.reset()
-	read(t, srv.open(t, func(o *Options) { o.DisableQuirks = []string{"idrac-raid-enclosure"} }), health.Request{Tiers: health.TiersOf(health.TierHealth)})
+	read(t, srv.open(t, func(o *Options) { o.QuirksOff = []string{"idrac-raid-enclosure", "idrac-fqdd"} }), health.Request{Tiers: health.TiersOf(health.TierHealth)})
 	reqs, _ = srv.counts()
 	if !strings.Contains(strings.Join(reqs, "\n"), "Chassis/Enclosure") {
 		t.Error("a quirk that is switched off is off")

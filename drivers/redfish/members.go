@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 // trustedAfter is how many full visits in a row must find the same before it is taken for granted until the inventory: a
@@ -31,7 +32,9 @@ func (v *visit) brief() bool {
 	return v.full && !v.learning && !v.req.Tiers.Has(health.TierInventory) && v.mem.Learned && !v.mem.Stale
 }
 
-func (v *visit) proven(place string) bool { return v.mem.Root.Expand != "" && v.mem.Expand[place] }
+func (v *visit) proven(place string) bool {
+	return v.mem.Root.Expand != "" && v.mem.Expand[place] && !v.c.quirk(quirk.NoExpand)
+}
 
 // collection lists a collection's members and makes their bodies known to the visit: as it is remembered, inline ones as
 // they are, by one $expand where it was proven, otherwise left to be fetched one by one. It reports whether the list is

@@ -18,7 +18,10 @@ type memory struct {
 	V        int    `json:"v"`
 	Firmware string `json:"fw,omitempty"`
 	Root     root   `json:"root"`
-	Sessions string `json:"sessions,omitempty"` // where sessions are created
+	// What the machine calls its makers and itself, for the quirks.
+	Makers   []string `json:"makers,omitempty"`
+	Models   []string `json:"models,omitempty"`
+	Sessions string   `json:"sessions,omitempty"` // where sessions are created
 
 	NoSessions bool `json:"no_sessions,omitempty"`
 	Learned    bool `json:"learned,omitempty"` // all trees were read once and merged
@@ -40,13 +43,12 @@ type memory struct {
 	Inline  []string             `json:"inline,omitempty"`  // collections that carry their members' bodies unasked
 	Logs    []logService         `json:"logs,omitempty"`
 
-	ExpandIgnored bool                          `json:"expand_ignored,omitempty"` // the service offers $expand and answers without
-	HostPower     string                        `json:"host_power,omitempty"`     // when Rosters and Containers were learned
-	Metrics       map[string][]string           `json:"metrics,omitempty"`        // a supply's metrics -> where the sensors stand whose values they are
-	OneController []string                      `json:"one_controller,omitempty"` // Controllers of which the Storage itself says the same
-	Rosters       map[string]*roster            `json:"rosters,omitempty"`        // collection -> its members
-	Containers    map[string]*container         `json:"containers,omitempty"`     // document -> the links that are all it says
-	Origins       map[string]health.ComponentID `json:"origins,omitempty"`        // resource -> the part it is, for log entries that name it
+	ExpandIgnored bool                  `json:"expand_ignored,omitempty"` // the service offers $expand and answers without
+	HostPower     string                `json:"host_power,omitempty"`     // when Rosters and Containers were learned
+	Metrics       map[string][]string   `json:"metrics,omitempty"`        // a supply's metrics -> where the sensors stand whose values they are
+	OneController []string              `json:"one_controller,omitempty"` // Controllers of which the Storage itself says the same
+	Rosters       map[string]*roster    `json:"rosters,omitempty"`        // collection -> its members
+	Containers    map[string]*container `json:"containers,omitempty"`     // document -> the links that are all it says
 }
 
 type root struct {
@@ -170,7 +172,7 @@ type logService struct {
 func newMemory() *memory {
 	return &memory{
 		V: memoryVersion, Same: map[string]alias{}, Sensors: map[string]sensorKey{}, Twins: map[string][]string{},
-		Parts: map[string][]string{}, Expand: map[string]bool{}, Origins: map[string]health.ComponentID{},
+		Parts: map[string][]string{}, Expand: map[string]bool{},
 		Metrics: map[string][]string{}, Rosters: map[string]*roster{}, Containers: map[string]*container{},
 	}
 }
@@ -202,9 +204,6 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 	}
 	if m.Parts == nil {
 		m.Parts = fresh.Parts
-	}
-	if m.Origins == nil {
-		m.Origins = fresh.Origins
 	}
 	if m.Expand == nil {
 		m.Expand = fresh.Expand

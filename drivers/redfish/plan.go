@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 var (
@@ -29,6 +30,9 @@ func (v *visit) run() error {
 		}
 		// The rest of the visit was not read: one gap for all of it, beside those that name their places.
 		v.gap("visit", e, "", "")
+	}
+	if v.refused != nil && !v.anythingRead() {
+		return v.refused // a BMC that answers, and answers nothing: an iDRAC that starts refuses every document
 	}
 	return nil
 }
@@ -155,7 +159,7 @@ func (v *visit) readTrees() {
 // sent invalid JSON, Huawei and AMI leave fields out (check_redfish #69, #151; nv-redfish bmc_quirks.rs).
 func (v *visit) prove(place string, uris []string) {
 	_, known := v.mem.Expand[place]
-	if known || v.mem.Root.Expand == "" || len(uris) == 0 || v.denies || slices.Contains(v.mem.Inline, place) || v.c.quirk("no-expand") {
+	if known || v.mem.Root.Expand == "" || len(uris) == 0 || v.denies || slices.Contains(v.mem.Inline, place) || v.c.quirk(quirk.NoExpand) {
 		return
 	}
 	truth, proof, bare := v.expandTrue(place, uris)
@@ -189,9 +193,9 @@ func (v *visit) expandTrue(place string, uris []string) (truth, proof, bare bool
 		}
 		before[u] = raw
 	}
-	start := time.Now()
+	start := v.c.o.Now()
 	raw, e := v.get(place + "?" + v.mem.Root.Expand)
-	if e != nil || time.Since(start) > slowExpand {
+	if e != nil || v.c.o.Now().Sub(start) > slowExpand {
 		return false, true, false
 	}
 	var d collectionDoc

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 type powerControl struct {
@@ -33,6 +35,7 @@ type legacySupply struct {
 			BayNumber         number
 			PowerSupplyStatus object[struct{ State text }]
 		}]
+		Huawei, XFusion, Public object[struct{ PowerInputWatts, PowerOutputWatts number }]
 	}]
 }
 
@@ -44,8 +47,17 @@ type powerDoc struct {
 	PowerMetrics  object[struct{ AverageConsumedWatts number }] // CIMC without a PowerControl
 	Consumed      number                                        `json:"PowerConsumedWatts"`
 	Oem           object[struct {
-		Hpe object[struct{ HasPowerMetering flag }]
+		Hpe     object[struct{ HasPowerMetering flag }]
+		Fujitsu object[struct {
+			ChassisPowerSensors many[fujitsuSensor]
+		}] `json:"ts_fujitsu"`
 	}]
+}
+
+// fujitsuSensor is a sensor of an iRMC: its designation begins with the name of the supply it measures.
+type fujitsuSensor struct {
+	Designation             text
+	CurrentPowerConsumption number `json:"CurrentPowerConsumptionW"`
 }
 
 // readPower reads the legacy Power.
@@ -56,7 +68,7 @@ func (v *visit) readPower(c *chassis) {
 		return
 	}
 	if d.PowerSupplies != nil {
-		v.legacySupplies(c, *d.PowerSupplies)
+		v.legacySupplies(c, *d.PowerSupplies, d.Oem.V.Fujitsu.V.ChassisPowerSensors)
 	}
 	if d.PowerControl == nil && (d.Consumed.OK || d.PowerMetrics.V.AverageConsumedWatts.OK) {
 		n := d.Consumed
@@ -101,7 +113,7 @@ func (v *visit) readPower(c *chassis) {
 	}
 }
 
-func (v *visit) legacySupplies(c *chassis, list []legacySupply) {
+func (v *visit) legacySupplies(c *chassis, list []legacySupply, fujitsu []fujitsuSensor) {
 	place := c.Power + "#PowerSupplies"
 	names, alts := make([]string, len(list)), make([]string, len(list))
 	for i, s := range list {
@@ -124,6 +136,7 @@ func (v *visit) legacySupplies(c *chassis, list []legacySupply) {
 		p.Serial, p.PartNumber, p.Firmware = serialNumber(string(s.SerialNumber)), string(s.PartNumber), string(s.FirmwareVersion)
 		p.names = norms(names[i], s.Location.label)
 		p.judge(s.Status, false)
+		v.phantom(p, s.Status)
 		v.supplyConditions(p, string(s.LineInputStatus))
 		// iLO words what Status does not (check_redfish's HPE rules); "Unknown" says nothing.
 		if w := string(cmp.Or(s.Oem.V.Hpe.V.PowerSupplyStatus.V.State, s.Oem.V.Hp.V.PowerSupplyStatus.V.State)); w != "" && !strings.EqualFold(w, "ok") {
@@ -135,9 +148,31 @@ func (v *visit) legacySupplies(c *chassis, list []legacySupply) {
 				p.set(health.OutputPower, health.Watt, s.LastPowerOutputWatts, nil)
 			}
 		}
+		for _, o := range []object[struct{ PowerInputWatts, PowerOutputWatts number }]{s.Oem.V.Huawei, s.Oem.V.XFusion, s.Oem.V.Public} {
+			p.set(health.InputPower, health.Watt, o.V.PowerInputWatts, nil)
+			p.set(health.OutputPower, health.Watt, o.V.PowerOutputWatts, nil)
+		}
+		for _, x := range fujitsu {
+			if s.Name != "" && named(string(x.Designation), string(s.Name)) {
+				p.set(health.InputPower, health.Watt, x.CurrentPowerConsumption, nil)
+			}
+		}
 		v.union.add(p, place+"/"+bases[i])
 	}
 	v.listed(place, len(list))
+}
+
+// named reports whether a designation begins with a name, and goes on with another word: PSU1 is not PSU10.
+func named(designation, name string) bool {
+	rest, ok := strings.CutPrefix(designation, name)
+	return ok && (rest == "" || !unicode.IsDigit(rune(rest[0])))
+}
+
+// phantom takes a supply that is an empty bay for absent.
+func (v *visit) phantom(p *part, s status) {
+	if p.Firmware == "0.00" && p.Serial == "" && s.Health == "" && v.c.quirk(quirk.PhantomSupply) {
+		p.Presence, p.State = health.Absent, health.Unknown
+	}
 }
 
 // supplyValues sets what both trees name alike. A capacity of 0 is not told.
@@ -266,6 +301,7 @@ func (v *visit) readSupplies(c *chassis, uris []string, place string) memberResu
 		p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
 		p.names = norms(p.Name, p.Location, segment(u))
 		p.judge(d.Status, false)
+		v.phantom(p, d.Status)
 		v.supplyConditions(p, string(d.LineInputStatus))
 		if d.PowerCapacityWatts.V > 0 {
 			p.set(health.PowerCapacity, health.Watt, d.PowerCapacityWatts, nil)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 
 	"github.com/stmcginnis/gofish/schemas"
 )
@@ -62,7 +63,7 @@ func (c *Client) loginLocked(ctx context.Context, v *visit) error {
 		v.auth.basic = v.auth.basic || c.o.Auth == AuthBasic
 		return nil
 	}
-	if c.mem.NoSessions && c.o.Auth == AuthAuto {
+	if c.o.Auth == AuthAuto && (c.mem.NoSessions || c.quirk(quirk.BasicAuth)) {
 		v.auth.basic = true
 		return nil
 	}
@@ -219,7 +220,7 @@ func (c *Client) logout(ctx context.Context) error {
 func (c *Client) headers(r *http.Request) {
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", c.o.UserAgent)
-	if !c.omitODataVersion() {
+	if !c.quirk(quirk.NoODataVersion) {
 		r.Header.Set("OData-Version", "4.0")
 	}
 }

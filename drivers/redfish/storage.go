@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 func formatNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
@@ -334,14 +335,14 @@ func (v *visit) driveValues(p *part, d *driveDoc) {
 		p.condition(health.KindFailed, health.SeverityCritical, "DriveFunctional=false")
 	}
 	dd := d.Oem.V.Dell.V.DellPhysicalDisk.V
-	if !dd.AvailableSparePercent.OK {
-		dd = d.Oem.V.Dell.V.DellPCIeSSD.V
+	if ssd := d.Oem.V.Dell.V.DellPCIeSSD.V; ssd != (dellDisk{}) {
+		dd = ssd
 	}
 	if strings.EqualFold(string(dd.PredictiveFailureState), "SmartAlertPresent") {
 		p.condition(health.KindPredictedFailure, health.SeverityWarning, "PredictiveFailureState="+string(dd.PredictiveFailureState))
 	}
 	life := d.PredictedMediaLifeLeftPercent
-	if life.OK && life.V == 0 && strings.EqualFold(string(dd.Certified), "no") && v.c.quirk("drive-uncertified-wear") {
+	if life.OK && life.V == 0 && strings.EqualFold(string(dd.Certified), "no") && v.c.quirk(quirk.UncertifiedWear) {
 		life = number{}
 	}
 	if used := d.Oem.V.Supermicro.V.PercentageDriveLifeUsed; !life.OK && used.OK && used.V >= 0 && used.V <= 255 {
@@ -365,7 +366,7 @@ func (v *visit) driveValues(p *part, d *driveDoc) {
 	if !hours.OK {
 		hours = d.PowerOnHours
 	}
-	if hours.V >= 65536 && v.c.quirk("ilo-wear") {
+	if hours.V >= 65536 && v.c.quirk(quirk.HoursOverflow) {
 		hours = number{}
 	}
 	if hours.V >= 0 {

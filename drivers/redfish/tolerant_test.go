@@ -110,35 +110,6 @@ func TestSmallWords(t *testing.T) {
 	}
 }
 
-func TestQuirkTable(t *testing.T) {
-	seen := map[string]bool{}
-	for _, q := range Quirks {
-		if q.Name == "" || q.What == "" || q.Source == "" {
-			t.Errorf("row %+v names no source or no change", q)
-		}
-		seen[q.Name] = true
-	}
-	for _, c := range []struct {
-		name                      string
-		vendor, product, firmware string
-		on                        bool
-	}{
-		{"no-expand", "Huawei", "", "5.58.00.00", true},
-		{"no-expand", "Huawei", "", "5.62.00.00", false},
-		{"no-expand", "HPE", "", "2.72", false},
-		{"ilo4-odata-version", "HPE", "ProLiant DL380 Gen9", "", true},
-		{"ilo4-odata-version", "HPE", "ProLiant DL385 Gen10 Plus v2", "", false},
-		{"ilo-wear", "HPE", "ProLiant DL385 Gen10", "", true},
-	} {
-		cl := &Client{mem: newMemory()}
-		cl.mem.Root = root{Vendor: c.vendor, Product: c.product}
-		cl.mem.Firmware = c.firmware
-		if !seen[c.name] || cl.quirk(c.name) != c.on {
-			t.Errorf("%s for %s %s %s: %v", c.name, c.vendor, c.product, c.firmware, cl.quirk(c.name))
-		}
-	}
-}
-
 func TestTextsHoldNoControlCharacters(t *testing.T) {
 	for in, want := range map[string]string{
 		"a\x1b[2Jb": "a [2Jb", "a\u009b31mb": "a 31mb", "\u0085a\r\nb\t": "a b", "a\u2028b": "a b", "风扇 1": "风扇 1", "a\xffb": "a\uFFFDb",

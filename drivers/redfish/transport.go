@@ -234,7 +234,11 @@ func newTransport(base *url.URL, o Options, deny func(string) bool) (http.RoundT
 		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: BMC servers' HTTP/2 is young
 	}
 	t.DialTLSContext = nil
-	chain := http.RoundTripper(capped{t})
+	wire := http.RoundTripper(t)
+	if o.Transport != nil {
+		wire = o.Transport(t)
+	}
+	chain := http.RoundTripper(capped{wire})
 	chain = throttle{chain, make(chan struct{}, inFlight)}
 	chain = count{chain}
 	chain = denied{chain, deny}

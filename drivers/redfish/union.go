@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 // part is one component while it is being put together from all the resources that state it.
@@ -97,9 +98,12 @@ func (u *union) add(p *part, uri string) *part {
 // tells apart, or a sentinel.
 const coldest = -55
 
+// sentinel is all ones: what 16 bits say when there is no value. No server draws as many watts; other quantities may have it.
+const sentinel = 65535
+
 // set gives a part a reading. The first resource that states a quantity wins: they are read in the order of trust.
 func (p *part) set(q health.Quantity, unit health.Unit, n number, th *health.Thresholds) {
-	if !n.OK || math.IsInf(n.V, 0) || math.IsNaN(n.V) || q == health.Temperature && n.V < coldest {
+	if !n.OK || math.IsInf(n.V, 0) || math.IsNaN(n.V) || q == health.Temperature && n.V < coldest || unit == health.Watt && n.V == sentinel {
 		return
 	}
 	for i := range p.values {
@@ -333,7 +337,11 @@ func ordinal(n string) string {
 // finish writes the parts into the snapshot, in order of their IDs.
 func (u *union) finish(s *health.Snapshot) {
 	slices.SortStableFunc(u.list, func(a, b *part) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	sentinels := u.v.c.quirk(quirk.Sentinels)
 	for _, p := range u.list {
+		if sentinels {
+			p.values = slices.DeleteFunc(p.values, func(r health.Reading) bool { return r.Value == sentinel })
+		}
 		if u.v.hostPower == health.HostOff {
 			p.hostOff()
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 )
 
 // visit is one Read: the documents it fetched, each once, and what was made of them.
@@ -45,6 +46,7 @@ type visit struct {
 	union     *union
 	scope     map[string]bool
 	gaps      []health.Gap
+	refused   *health.Error // the first document that is there and could not be read
 	gapSeen   map[string]bool
 	log       []health.LogEntry
 	logs      []health.LogInfo
@@ -277,7 +279,7 @@ func (v *visit) prefetch(uris []string) {
 		}
 	}
 	v.mu.Unlock()
-	if len(todo) < parallelFrom || !v.readAny() {
+	if len(todo) < parallelFrom || !v.readAny() || v.c.quirk(quirk.OneRequest) {
 		for _, u := range todo {
 			_, _ = v.get(u)
 		}
@@ -303,6 +305,9 @@ func (v *visit) prefetch(uris []string) {
 func (v *visit) gap(part string, e *health.Error, place string, id health.ComponentID) {
 	if errors.Is(e, errMissing) {
 		return // said when it was learned; nothing that should be there was missed
+	}
+	if v.refused == nil && e.Reason != health.ReasonNotFound {
+		v.refused = e
 	}
 	key := place + "\x00" + string(id)
 	if place == "" && id == "" {
@@ -334,7 +339,6 @@ func (v *visit) snapshot() *health.Snapshot {
 		s.NextCursors = v.cursors
 	}
 	if v.readAny() {
-		v.learnOrigins()
 		// Against what the collector holds, not what was given last: that may never have been committed.
 		slices.Sort(v.mem.Missing) // two fetched at once may have come in either order
 		if raw := v.mem.encode(); raw != nil && !bytes.Equal(raw, v.req.Memory) {

@@ -16,6 +16,9 @@ type address struct {
 	text   string // as it is handed on
 }
 
+// ReplayScheme begins the address of a target that is a recording.
+const ReplayScheme = "replay:"
+
 // Ports of the two protocols.
 const (
 	portHTTPS = 443

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 	"dewline/internal/schedule"
 	"dewline/internal/secret"
 )
@@ -25,11 +26,14 @@ type Config struct {
 	Incidents Incidents
 	Targets   []Target
 	InfluxDB  *InfluxDB // nil: nothing is delivered
+	// Quirks are rows beside those of the drivers' own tables, by driver.
+	Quirks map[string][]quirk.Quirk
 
 	// Warnings are what works and should not stay: inline secrets, TLS that is not verified, two targets of one BMC.
 	Warnings []Fault
 
 	secrets []placedSecret
+	names   []placedName
 }
 
 // Schedule is when the tiers are due, unless a target says otherwise.
@@ -74,6 +78,8 @@ type Target struct {
 	Auth         string                        // Redfish: auto, session or basic
 	Privilege    string                        // IPMI: user, operator or admin
 	CipherSuites []int                         // IPMI: in order of preference; 17 and 3 are known
+	Quirks       map[string][]quirk.Quirk      // those of the configuration, by driver
+	QuirksOff    map[string][]string           // names of rows, by driver
 }
 
 // Credential is a name and a password. The password is resolved when a session is opened.

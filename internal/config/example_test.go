@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"dewline/health"
+	"dewline/internal/quirk"
 	"dewline/internal/schedule"
 )
 
@@ -23,6 +24,7 @@ var compare = cmp.Options{
 	cmp.Comparer(func(a, b schedule.Spec) bool { return a.String() == b.String() }),
 	cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
 	cmpopts.IgnoreUnexported(Config{}),
+	cmp.Comparer(func(a, b map[string][]quirk.Quirk) bool { return reflect.DeepEqual(a, b) }),
 }
 
 func readExample(t *testing.T) string {
@@ -73,6 +75,10 @@ func TestTheCommentedExamplesParseToTheDefaults(t *testing.T) {
 	target.Expect = health.Expect{Fans: new(6), PSUs: new(2), Drives: new(8)}
 	target.Schedule = common.Schedule.Tiers
 	target.Credential = got.Targets[0].Credential
+	target.Quirks = got.Quirks
+	if rows := got.Quirks[health.DriverRedfish]; len(rows) != 1 || len(rows[0].Effects) != 1 || rows[0].Deny == nil {
+		t.Errorf("the [[quirk]] of the example is %+v", got.Quirks)
+	}
 	if c := target.Credential; c.Name != "bmc" || c.Username != "monitor" || c.Password.String() != "file:/etc/dewline/bmc.pass" {
 		t.Errorf("credential %+v", c)
 	}

@@ -28,6 +28,7 @@ type checker struct {
 	faults   []Fault
 	warnings []Fault
 	secrets  []placedSecret
+	names    []placedName
 	// whole: every line of the file was understood, so what is not there is missing.
 	whole bool
 }
@@ -55,7 +56,7 @@ func Parse(file string, data []byte) (*Config, error) {
 		return nil, Faults(c.faults)
 	}
 	sortFaults(c.warnings)
-	cfg.Warnings, cfg.secrets = c.warnings, c.secrets
+	cfg.Warnings, cfg.secrets, cfg.names = c.warnings, c.secrets, c.names
 	return cfg, nil
 }
 
@@ -152,6 +153,7 @@ func (c *checker) file(raw *rawFile) *Config {
 		c.backup(backup, &raw.Backup, cfg)
 		cfg.Backup = backup
 	}
+	cfg.Quirks = c.quirks(raw.Quirks)
 	c.targets(cfg, target, raw)
 	if c.has("influxdb") {
 		c.influxdb(influx, &raw.InfluxDB)

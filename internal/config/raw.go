@@ -14,6 +14,19 @@ type rawFile struct {
 	InfluxDB    rawInfluxDB     `toml:"influxdb"`
 	Credentials []rawCredential `toml:"credential"`
 	Targets     []rawTarget     `toml:"target"`
+	Quirks      []rawQuirk      `toml:"quirk"`
+}
+
+type rawQuirk struct {
+	Name     string   `toml:"name"`
+	Driver   string   `toml:"driver"`
+	Vendor   string   `toml:"vendor"`
+	Product  string   `toml:"product"`
+	Firmware string   `toml:"firmware"`
+	Effects  []string `toml:"effects"`
+	Deny     []string `toml:"deny"`
+	Why      string   `toml:"why"`
+	Source   string   `toml:"source"`
 }
 
 type rawTiers struct {
@@ -84,6 +97,7 @@ type rawTarget struct {
 	Rack       string            `toml:"rack"`
 	Position   int               `toml:"position"`
 	Labels     map[string]string `toml:"labels"`
+	Origin     string            `toml:"origin"`
 	Expect     rawExpect         `toml:"expect"`
 	Schedule   rawTiers          `toml:"schedule"`
 	TLS        rawTLS            `toml:"tls"`
@@ -104,10 +118,12 @@ type rawTLS struct {
 }
 
 type rawRedfish struct {
-	Auth string `toml:"auth"`
+	Auth      string   `toml:"auth"`
+	QuirksOff []string `toml:"quirks_off"`
 }
 
 type rawIPMI struct {
-	Privilege    string `toml:"privilege"`
-	CipherSuites []int  `toml:"cipher_suites"`
+	Privilege    string   `toml:"privilege"`
+	CipherSuites []int    `toml:"cipher_suites"`
+	QuirksOff    []string `toml:"quirks_off"`
 }

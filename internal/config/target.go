@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,7 +44,7 @@ func (c *checker) targets(cfg *Config, def *Target, raw *rawFile) {
 		} else {
 			names[t.ID] = path
 		}
-		if a, message, _ := parseAddress(t.Address); message == "" && t.Address != "" {
+		if a, message, _ := parseAddress(t.Address); message == "" && t.Address != "" && t.Origin != health.OriginReplay {
 			if first, twice := addresses[a.same()]; twice {
 				line, _ := c.src.place(c.at(first + ".address"))
 				c.warn(path+".address", fmt.Sprintf("`address` is that of the target in line %d: the BMC is read twice", line), "one target is enough")
@@ -49,7 +52,9 @@ func (c *checker) targets(cfg *Config, def *Target, raw *rawFile) {
 				addresses[a.same()] = path
 			}
 		}
-		if at := path + ".credential"; c.required(at, "[[target]]") {
+		if at := path + ".credential"; t.Origin == health.OriginReplay && !c.has(at) {
+			// nobody is logged in to
+		} else if c.required(at, "[[target]]") {
 			name := raw.Targets[i].Credential
 			used[name] = true
 			if cred := credentials[name]; cred != nil {
@@ -60,6 +65,7 @@ func (c *checker) targets(cfg *Config, def *Target, raw *rawFile) {
 				c.fault(at, "no [[credential]] is named "+quote(name), cmp.Or(hint, "add one with this name"))
 			}
 		}
+		t.Quirks = cfg.Quirks
 		cfg.Targets = append(cfg.Targets, t)
 	}
 	for name, path := range places {
@@ -165,6 +171,14 @@ func (c *checker) target(path string, def *Target, raw *rawTarget, common *Sched
 		c.cipherSuites(at, raw.IPMI.CipherSuites)
 		t.CipherSuites = raw.IPMI.CipherSuites
 	}
+	for driver, raw := range map[string][]string{health.DriverRedfish: raw.Redfish.QuirksOff, health.DriverIPMI: raw.IPMI.QuirksOff} {
+		if off := c.quirksOff(path+"."+driver+".quirks_off", driver, raw); len(off) > 0 {
+			if t.QuirksOff == nil {
+				t.QuirksOff = map[string][]string{}
+			}
+			t.QuirksOff[driver] = off
+		}
+	}
 	c.idle(path, &t)
 	return t
 }
@@ -176,8 +190,20 @@ func (c *checker) reach(path string, t *Target, raw *rawTarget) {
 		driverOK = c.oneOf(path+".driver", raw.Driver, health.DriverAuto, health.DriverRedfish, health.DriverIPMI)
 		t.Driver = raw.Driver
 	}
+	if c.has(path+".origin") && raw.Origin != "" {
+		if c.oneOf(path+".origin", raw.Origin, string(health.OriginSim), string(health.OriginReplay)) {
+			t.Origin = health.Origin(raw.Origin)
+		}
+	}
 	if !c.required(path+".address", "[[target]]") {
 		return
+	}
+	if file, recorded := strings.CutPrefix(raw.Address, ReplayScheme); recorded {
+		c.replay(path, t, file)
+		return
+	}
+	if t.Origin == health.OriginReplay {
+		c.fault(path+".origin", "`origin` is replay, but `address` is no recording", "replay:FILE")
 	}
 	a, message, hint := parseAddress(raw.Address)
 	if message != "" {
@@ -196,17 +222,41 @@ func (c *checker) reach(path string, t *Target, raw *rawTarget) {
 	}
 }
 
+// replay makes a target of a recording: whatever else is said of it, its data is no real machine's.
+func (c *checker) replay(path string, t *Target, file string) {
+	t.Origin = health.OriginReplay
+	if file == "" {
+		c.fault(path+".address", "`address` names no recording", "replay:FILE, a file of `dewline record` or a Redfish mock-up")
+		return
+	}
+	file = c.path(file)
+	if st, err := os.Stat(file); err != nil {
+		c.fault(path+".address", "`address`: the recording cannot be read: "+reasonOf(err), "replay:FILE, a file of `dewline record` or a Redfish mock-up")
+	} else if !st.Mode().IsRegular() && !st.IsDir() {
+		c.fault(path+".address", "`address`: "+quote(file)+" is neither a file nor a folder", "")
+	}
+	t.Address = ReplayScheme + file
+}
+
+// reasonOf is what the system says of a file, without the operation.
+func reasonOf(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Path + ": " + pe.Err.Error()
+	}
+	return err.Error()
+}
+
 // idle warns of options that the chosen driver never looks at.
 func (c *checker) idle(path string, t *Target) {
 	if t.Driver == health.DriverIPMI {
 		if t.TLS != (TLS{}) {
 			c.warn(path+".tls", "`tls` has no effect: IPMI does not use TLS", "remove it")
 		}
-		if c.has(path + ".redfish.auth") {
+		if c.has(path+".redfish.auth") || c.has(path+".redfish.quirks_off") {
 			c.warn(path+".redfish", "`redfish` has no effect: this target is read over IPMI", "remove it")
 		}
 	}
-	if t.Driver == health.DriverRedfish && (c.has(path+".ipmi.privilege") || c.has(path+".ipmi.cipher_suites")) {
+	if t.Driver == health.DriverRedfish && (c.has(path+".ipmi.privilege") || c.has(path+".ipmi.cipher_suites") || c.has(path+".ipmi.quirks_off")) {
 		c.warn(path+".ipmi", "`ipmi` has no effect: this target is read over Redfish", "remove it")
 	}
 }

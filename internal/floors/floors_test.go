@@ -31,6 +31,7 @@ var rooms = []room{
 	{path: "internal/secret", floor: 0},
 	{path: "internal/schedule", floor: 0},
 	{path: "internal/capture", floor: 0},
+	{path: "internal/quirk", floor: 0},
 	{path: "internal/floors", floor: 0},
 
 	{path: "internal/config", floor: 1, joined: true},

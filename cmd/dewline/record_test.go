@@ -1,0 +1,241 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dewline/health"
+	"dewline/internal/bmcsim"
+	"dewline/internal/capture"
+)
+
+// steady is a time at which simulated machines stand still, so that two readings of one are equal.
+func steady() func() time.Time {
+	at := time.Now().Truncate(time.Second)
+	return func() time.Time { return at }
+}
+
+// bmc is one BMC to be recorded, and the flags that reach it.
+type bmcAt struct {
+	flags    []string
+	sessions func() int
+	writes   func() int
+}
+
+func simRedfish(t *testing.T, m *bmcsim.Machine, o bmcsim.RedfishOptions) (bmcAt, *bmcsim.RedfishServer) {
+	t.Helper()
+	o.Now = steady()
+	s, err := bmcsim.ServeRedfish(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return atRedfish(s), s
+}
+
+func atRedfish(s *bmcsim.RedfishServer) bmcAt {
+	return bmcAt{
+		flags:    []string{"--address", s.URL(), "--username", s.Username(), "--password", "env:BMC", "--fingerprint", s.CertFingerprint()},
+		sessions: func() int { return s.Stats().OpenSessions }, writes: func() int { return s.Stats().Writes },
+	}
+}
+
+func simIPMI(t *testing.T, m *bmcsim.Machine, o bmcsim.IPMIOptions) (bmcAt, *bmcsim.IPMIServer) {
+	t.Helper()
+	o.Now = steady()
+	s, err := bmcsim.ServeIPMI(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return bmcAt{
+		flags:    []string{"--address", s.URL(), "--username", s.Username(), "--password", "env:BMC"},
+		sessions: func() int { return s.Stats().OpenSessions }, writes: func() int { return s.Stats().Writes },
+	}, s
+}
+
+func onePoll(t *testing.T, args ...string) *pollDoc {
+	t.Helper()
+	code, out, errs := dewline(t, append([]string{"poll", "-o", "json"}, args...)...)
+	docs := decodeDocs(t, out)
+	if code != exitOK || len(docs) != 1 {
+		t.Fatalf("poll %v: exit %d\n%s%s", args, code, out, errs)
+	}
+	return &docs[0]
+}
+
+func recordTo(t *testing.T, file string, b bmcAt, args ...string) (stdout string) {
+	t.Helper()
+	code, out, errs := dewline(t, append(append([]string{"record", "--out", file, "--rate", "1000"}, b.flags...), args...)...)
+	if code != exitOK {
+		t.Fatalf("record: exit %d\n%s%s", code, out, errs)
+	}
+	if _, err := os.Stat(capture.PartialName(file)); err == nil {
+		t.Error("the unredacted journal was left behind")
+	}
+	if n := b.sessions(); n != 0 {
+		t.Errorf("%d sessions left open", n)
+	}
+	if n := b.writes(); n != 0 {
+		t.Errorf("%d writes to the BMC", n)
+	}
+	return out
+}
+
+// sameReading compares what was read, not when and by what means.
+func sameReading(t *testing.T, live, replayed *pollDoc) {
+	t.Helper()
+	clean := func(d *pollDoc) *pollDoc {
+		c := *d
+		c.Target, c.At, c.TookSeconds, c.Cost = "", "", 0, health.Cost{}
+		c.Components, c.Readings = nil, nil
+		for _, x := range d.Components {
+			if x.ID == "bmc/BMC clock" {
+				x.Status = ""
+			}
+			c.Components = append(c.Components, x)
+		}
+		for _, x := range d.Readings {
+			if x.Quantity != health.ClockSkew {
+				c.Readings = append(c.Readings, x)
+			}
+		}
+		return &c
+	}
+	if diff := cmp.Diff(clean(live), clean(replayed), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("the replay differs (-live +replayed):\n%s", diff)
+	}
+}
+
+// sameShape compares all but the identities, which are replaced.
+func sameShape(t *testing.T, live, replayed *pollDoc) {
+	t.Helper()
+	shape := func(d *pollDoc) (lines []string) {
+		for _, c := range d.Components {
+			if c.ID == "bmc/BMC clock" {
+				c.Status = ""
+			}
+			lines = append(lines, fmt.Sprint(c.Class, len(c.ID), c.Presence, c.State, len(c.Status), c.Model, len(c.Serial), c.PartNumber, c.Firmware, c.CapacityBytes))
+		}
+		for _, r := range d.Readings {
+			if r.Quantity != health.ClockSkew {
+				lines = append(lines, fmt.Sprint(len(r.Component), r.Quantity, r.Unit, r.Value, r.Derived))
+			}
+		}
+		for _, e := range d.Log {
+			lines = append(lines, fmt.Sprint(e.Created, e.Severity, len(e.Message), e.MessageID))
+		}
+		for _, f := range d.Faults {
+			lines = append(lines, fmt.Sprint(f.Kind, f.Severity, f.State, f.Rule))
+		}
+		for _, g := range d.Gaps {
+			lines = append(lines, fmt.Sprint(len(g.Part), g.Reason))
+		}
+		return append(lines, d.HostPower, d.Identity.Manufacturer, d.Identity.Model, d.Identity.BMCFirmware, fmt.Sprint(len(d.Identity.Serial)))
+	}
+	if diff := cmp.Diff(shape(live), shape(replayed)); diff != "" {
+		t.Errorf("the redacted replay has another shape (-live +replayed):\n%s", diff)
+	}
+}
+
+func spoiled(p bmcsim.Profile, name string) *bmcsim.Machine {
+	m := bmcsim.NewMachine(p, name, 7)
+	m.FailFan(1)
+	m.PredictDrive(0)
+	m.WetLeak(0)
+	return m
+}
+
+func TestAReplayReadsWhatTheMachineSaid(t *testing.T) {
+	t.Setenv("BMC", simPassword)
+	for _, p := range bmcsim.Profiles() {
+		for _, protocol := range []string{"redfish", "ipmi"} {
+			t.Run(p.Name+" over "+protocol, func(t *testing.T) {
+				var b bmcAt
+				if protocol == "redfish" {
+					b, _ = simRedfish(t, spoiled(p, "m"), bmcsim.RedfishOptions{Expand: p.Redfish != bmcsim.ShapeLegacy})
+				} else {
+					b, _ = simIPMI(t, spoiled(p, "m"), bmcsim.IPMIOptions{ReadLimit: 32})
+				}
+				dir := t.TempDir()
+				plain, redacted := filepath.Join(dir, "plain.tar.gz"), filepath.Join(dir, "redacted.tar.gz")
+				live := onePoll(t, b.flags...)
+				recordTo(t, plain, b, "--no-redact")
+				recordTo(t, redacted, b)
+				sameReading(t, live, onePoll(t, "--replay", plain))
+				sameShape(t, live, onePoll(t, "--replay", redacted))
+
+				_, first, _ := dewline(t, "poll", "-o", "json", "--replay", redacted)
+				_, second, _ := dewline(t, "poll", "-o", "json", "--replay", redacted)
+				if first != second || !strings.Contains(first, `"took_seconds":0,`) {
+					t.Error("two replays of one recording differ")
+				}
+			})
+		}
+	}
+}
+
+// TestReplaysOfRealTrees records the Redfish trees of real machines, served as they were captured.
+func TestReplaysOfRealTrees(t *testing.T) {
+	dir := os.Getenv("DEWLINE_CAPTURES")
+	if dir == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("DEWLINE_CAPTURES is not set: tools/real-parts.sh")
+		}
+		t.Skip("DEWLINE_CAPTURES is not set")
+	}
+	t.Setenv("BMC", simPassword)
+	files, err := filepath.Glob(filepath.Join(dir, "*.tar.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no captures in %s: %v", dir, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			tree, err := bmcsim.LoadCapture(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := bmcsim.ServeTree(tree, bmcsim.RedfishOptions{Now: steady()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			b := atRedfish(s)
+			live := onePoll(t, b.flags...)
+			plain, redacted := filepath.Join(t.TempDir(), "plain.tar.gz"), filepath.Join(t.TempDir(), "redacted.tar.gz")
+			recordTo(t, plain, b, "--no-redact", "--max-documents", "0")
+			sameReading(t, live, onePoll(t, "--replay", plain))
+			recordTo(t, redacted, b)
+			sameShape(t, live, onePoll(t, "--replay", redacted))
+
+			mockup := onePoll(t, "--replay", file) // the tree itself, as people have them
+			for _, d := range []*pollDoc{live, mockup} {
+				for i := range d.Gaps {
+					d.Gaps[i].Error = "" // the words of a 404 are the server's own
+				}
+			}
+			sameReading(t, live, mockup)
+
+			r, err := capture.Open(redacted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := ""
+			for _, d := range r.Documents {
+				all += d.URL + "\n" + string(d.Body) + "\n"
+			}
+			for _, c := range append(live.Components, pollComponent{Serial: live.Identity.Serial}, pollComponent{Serial: live.Identity.UUID}) {
+				if len(c.Serial) >= 7 && strings.Contains(all, c.Serial) && strings.Trim(c.Serial, c.Serial[:1]) != "" {
+					t.Errorf("serial number %s of %s is in the redacted recording", c.Serial, c.ID)
+				}
+			}
+		})
+	}
+}

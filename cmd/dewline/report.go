@@ -1,0 +1,442 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/cobra"
+
+	"dewline/health"
+	"dewline/internal/config"
+	"dewline/report"
+	"dewline/report/evidence"
+	"dewline/report/render"
+	"dewline/report/verification"
+)
+
+func (p *program) reportCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "reports from what was recorded: verification after an incident",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(p.verificationCommand(), p.verifyCommand())
+	return cmd
+}
+
+type verificationOptions struct {
+	config, dataDir, out, lang, key, title, reference, attestations, by string
+	incident, restored, generated                                       string
+	fromIncident                                                        string
+	baseline, soak                                                      string
+	targets, racks, sites                                               []string
+	zip, raw                                                            bool
+}
+
+func (p *program) verificationCommand() *cobra.Command {
+	o := &verificationOptions{}
+	cmd := &cobra.Command{
+		Use:   "verification",
+		Short: "may these servers carry production again? the post-incident hardware verification report",
+		Long: `Verification compares what the BMCs reported before an incident with what they report since power was restored, and says
+for each server: verified, verified with observations, inconclusive, or fault found, with the rules that led there. It writes a folder with
+the report (HTML, PDF, JSON, CSV), the data it rests on, and a signed list of sums that 'dewline report verify' and stock minisign check.
+
+What no BMC can see (drying, inspection, cleaning, the decision to power on) comes from a file of attestations:
+
+  [[attestation]]
+  what = "drying"                       # drying, inspection, cleaning, power_on, explanation
+  by = "A. Rahman, facilities"
+  at = 2026-11-25T09:00:00+08:00
+  text = "48 h at 30 % RH"
+  targets = ["db-1", "db-2"]            # left out: all servers of the report
+  event = "3f9c2a…"                     # of an explanation: the event or fault it explains`,
+		Example: `  dewline report verification --incident 2025-07-24T22:10+08:00 --rack A1 --out ./verification
+  dewline report verification --from-incident 5f2c9a --attestations signed.toml --soak 72h --lang id --out ./verifikasi`,
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.config, "config", "c", "", "configuration `file` (default ./dewline.toml, then /etc/dewline/dewline.toml)")
+	f.StringVar(&o.dataDir, "data-dir", "", "read this data_dir, without a configuration")
+	f.StringVar(&o.incident, "incident", "", "when it was noticed: a `time` with its zone")
+	f.StringVar(&o.fromIncident, "from-incident", "", "a detected incident's `ID` (dewline incidents)")
+	f.StringArrayVar(&o.targets, "target", nil, "an affected `server`; may be repeated")
+	f.StringArrayVar(&o.racks, "rack", nil, "all servers of this `rack`; may be repeated")
+	f.StringArrayVar(&o.sites, "site", nil, "all servers of this `site`; may be repeated")
+	f.StringVar(&o.baseline, "baseline", "14d", "how much `time` before the incident is compared with")
+	f.StringVar(&o.soak, "soak", "72h", "how much `time` with power is needed for a verdict")
+	f.StringVar(&o.restored, "power-restored", "", "when power was restored, if it is to be attested: a `time`")
+	f.StringVar(&o.title, "title", "", "`title` of the report")
+	f.StringVar(&o.reference, "reference", "", "your `reference` number")
+	f.StringVar(&o.attestations, "attestations", "", "`file` with what people attest (TOML)")
+	f.StringVar(&o.by, "by", "", "who makes the report (default: the user's name)")
+	f.StringVar(&o.lang, "lang", report.Reference, "language of the report: "+strings.Join(report.Languages(), ", "))
+	f.StringVar(&o.out, "out", "", "`folder` to write to; it must not exist, or be empty")
+	f.StringVar(&o.key, "key", "", "signing key `file` (default: report.key in data_dir, made at first use)")
+	f.StringVar(&o.generated, "generated-at", "", "the report's own `time` (default: now); the same input gives the same bytes")
+	f.BoolVar(&o.zip, "zip", true, "also write the folder as FOLDER.zip")
+	f.BoolVar(&o.raw, "raw", false, "put every visit into the evidence, not only those around events")
+	_ = cmd.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(report.Languages(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("target", completeTargets)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.verification(cmd.Context(), o) }
+	return cmd
+}
+
+// timeOf reads a time with its zone; seconds may be left out.
+func timeOf(flag, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usageError("--%s %q is no time with a zone: write it as 2025-07-24T22:10+08:00", flag, s)
+}
+
+func (o *verificationOptions) request(now time.Time) (*verification.Request, error) {
+	q := &verification.Request{Title: o.title, Reference: o.reference, GeneratedAt: now, MadeBy: o.by, IncidentID: o.fromIncident}
+	var err error
+	if q.Incident, err = timeOf("incident", o.incident); err != nil {
+		return nil, err
+	}
+	if q.PowerRestored, err = timeOf("power-restored", o.restored); err != nil {
+		return nil, err
+	}
+	if o.generated != "" {
+		if q.GeneratedAt, err = timeOf("generated-at", o.generated); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range []struct {
+		flag, text string
+		to         *time.Duration
+	}{{"baseline", o.baseline, &q.Baseline}, {"soak", o.soak, &q.Soak}} {
+		if *d.to, err = config.ParseDuration(d.text); err != nil || *d.to < 0 {
+			return nil, usageError("--%s %q is no length of time: write it as 14d or 72h", d.flag, d.text)
+		}
+	}
+	if q.Soak <= 0 {
+		return nil, usageError("--soak %s: a soak of no length shows nothing", o.soak)
+	}
+	if o.attestations != "" {
+		if q.Attestations, err = readAttestations(o.attestations); err != nil {
+			return nil, err
+		}
+	}
+	if q.MadeBy == "" {
+		if u, err := user.Current(); err == nil {
+			q.MadeBy = u.Username
+		}
+	}
+	return q, nil
+}
+
+// readAttestations reads what people attest, strictly.
+func readAttestations(path string) ([]verification.Attestation, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("read attestations: %w", err)}
+	}
+	var file struct {
+		Attestation []verification.Attestation `toml:"attestation"`
+	}
+	d := toml.NewDecoder(strings.NewReader(string(b))).DisallowUnknownFields()
+	if err := d.Decode(&file); err != nil {
+		if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
+			line, column := strict.Errors[0].Position()
+			return nil, usageError("%s:%d:%d: unknown key %q", path, line, column, strings.Join(strict.Errors[0].Key(), "."))
+		}
+		if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
+			line, column := bad.Position()
+			return nil, usageError("%s:%d:%d: %v", path, line, column, bad)
+		}
+		return nil, usageError("%s: %w", path, err)
+	}
+	for i, a := range file.Attestation {
+		what := []string{"drying", "inspection", "cleaning", "power_on", "explanation"}
+		switch {
+		case !slices.Contains(what, a.What):
+			return nil, usageError("%s: attestation %d: what = %q; it is one of %s", path, i+1, a.What, strings.Join(what, ", "))
+		case strings.TrimSpace(a.By) == "":
+			return nil, usageError("%s: attestation %d says not by whom: by = \"name, role\"", path, i+1)
+		case a.At.IsZero():
+			return nil, usageError("%s: attestation %d says not when: at = 2026-11-25T09:00:00+08:00", path, i+1)
+		case a.What == "explanation" && len(a.Event) < 6:
+			return nil, usageError("%s: attestation %d explains nothing: event = the ID of an event or fault, or its first 6 characters at least", path, i+1)
+		case a.What != "explanation" && a.Event != "":
+			return nil, usageError("%s: attestation %d: event belongs to an explanation", path, i+1)
+		}
+	}
+	return file.Attestation, nil
+}
+
+func (p *program) verification(ctx context.Context, o *verificationOptions) error {
+	if o.out == "" {
+		return usageError("--out is missing: the folder to write to")
+	}
+	if (o.incident == "") == (o.fromIncident == "") {
+		return usageError("either --incident TIME or --from-incident ID says which incident it is")
+	}
+	texts, err := report.TextsIn(o.lang)
+	if err != nil {
+		return usageError("--lang: %w", err)
+	}
+	q, err := o.request(time.Now().Truncate(time.Second))
+	if err != nil {
+		return err
+	}
+	dir := o.dataDir
+	if dir == "" {
+		cfg, err := loadConfig(o.config)
+		if err != nil {
+			return err
+		}
+		dir = cfg.DataDir
+		path, err := config.Find(o.config)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read the configuration: %w", err)
+		}
+		sum := sha256.Sum256(b)
+		q.ConfigSum = hex.EncodeToString(sum[:])
+	}
+	q.Program = readBuildInfo().Version
+	db, err := openStore(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	r := storeReader{db}
+	if err := choose(ctx, r, o, q); err != nil {
+		return err
+	}
+	rep, err := verification.Build(ctx, r, *q)
+	if err != nil {
+		return err
+	}
+	key, made, err := reportKey(o.key, dir, rep.Simulated)
+	if err != nil {
+		return err
+	}
+	if made {
+		fmt.Fprintf(p.stderr, "made a signing key: %s; give its public part, %s.pub, to those who are to check your reports, and back the key up\n", o.keyPath(dir), o.keyPath(dir))
+	}
+	doc := rep.Document(texts)
+	if err := writeReport(o.out, func(tmp string) error {
+		if err := reportFiles(tmp, doc, rep); err != nil {
+			return err
+		}
+		if err := evidenceFiles(ctx, tmp, r, rep, o.raw); err != nil {
+			return err
+		}
+		comment := fmt.Sprintf("dewline hardware verification, incident %s, %s, verdict %s, made %s", q.Incident.Format(time.RFC3339), plural(len(rep.Servers), "server"), rep.Verdict, q.GeneratedAt.Format(time.RFC3339))
+		if rep.Simulated {
+			comment = "SIMULATED " + comment
+		}
+		return evidence.Seal(tmp, key, comment)
+	}); err != nil {
+		return err
+	}
+	if o.zip {
+		if err := writeWhole(filepath.Clean(o.out)+".zip", func(w io.Writer) error { return evidence.Zip(w, o.out, q.GeneratedAt) }); err != nil {
+			return err
+		}
+	}
+	return p.sayVerdict(rep, texts, o.out)
+}
+
+func (o *verificationOptions) keyPath(dir string) string {
+	if o.key != "" {
+		return o.key
+	}
+	return filepath.Join(dir, "report.key")
+}
+
+// reportKey is the key that signs: of simulated data, one that is thrown away.
+func reportKey(path, dir string, simulated bool) (evidence.Key, bool, error) {
+	if simulated {
+		k, err := evidence.ThrowAway()
+		return k, false, err
+	}
+	if path == "" {
+		path = filepath.Join(dir, "report.key")
+	}
+	return evidence.KeyFile(path)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// choose settles which servers are affected, and which may be compared with.
+func choose(ctx context.Context, r report.Reader, o *verificationOptions, q *verification.Request) error {
+	targets, err := r.Targets(ctx)
+	if err != nil {
+		return err
+	}
+	if o.fromIncident != "" {
+		found, err := r.(storeReader).db.Incidents(ctx, health.IncidentFilter{ID: o.fromIncident})
+		if err != nil {
+			return err
+		}
+		switch len(found) {
+		case 0:
+			return usageError("there is no incident %q: see `dewline incidents`", o.fromIncident)
+		case 1:
+		default:
+			return usageError("%d incidents begin with %q: give more of the ID", len(found), o.fromIncident)
+		}
+		i := found[0]
+		q.IncidentID, q.Incident, q.FirstEvidence = i.ID, i.Found, i.Opened
+		for _, t := range i.Targets {
+			o.targets = append(o.targets, string(t.Target))
+		}
+	}
+	for _, name := range o.targets {
+		if !slices.ContainsFunc(targets, func(t health.Target) bool { return string(t.ID) == name }) {
+			return usageError("the store knows no target %q", name)
+		}
+	}
+	for _, t := range targets {
+		if slices.Contains(o.targets, string(t.ID)) || t.Rack != "" && slices.Contains(o.racks, t.Rack) || t.Site != "" && slices.Contains(o.sites, t.Site) {
+			q.Targets = append(q.Targets, t.ID)
+		}
+	}
+	if len(q.Targets) == 0 {
+		return usageError("no server is chosen: --target, --rack or --site, or --from-incident")
+	}
+	models := map[string]bool{}
+	for _, id := range q.Targets {
+		_, identity, _, err := r.Parts(ctx, id, q.GeneratedAt)
+		if err != nil {
+			return err
+		}
+		models[identity.Model] = true
+	}
+	for _, t := range targets {
+		if slices.Contains(q.Targets, t.ID) {
+			continue
+		}
+		_, identity, ok, err := r.Parts(ctx, t.ID, q.GeneratedAt)
+		if err != nil {
+			return err
+		}
+		if ok && identity.Model != "" && models[identity.Model] {
+			q.Controls = append(q.Controls, t.ID)
+		}
+	}
+	return nil
+}
+
+// writeReport makes a folder that appears under its name when it is whole. One that is there and not empty is left alone.
+func writeReport(out string, fill func(tmp string) error) error {
+	out = filepath.Clean(out)
+	entries, err := os.ReadDir(out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("write report: %w", err)
+	case len(entries) > 0:
+		return usageError("--out %s is not empty: choose another folder, or remove it", out)
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := os.Rename(tmp, out); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// reportFiles writes every format of a report from its one model.
+func reportFiles(dir string, doc *report.Document, model any) error {
+	file := func(name string, write func(io.Writer) error) error {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	if err := file("report.json", func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", " ")
+		return e.Encode(model)
+	}); err != nil {
+		return err
+	}
+	if err := file("report.html", func(w io.Writer) error { return render.HTML(w, doc) }); err != nil {
+		return err
+	}
+	if err := file("report.pdf", func(w io.Writer) error { return render.PDF(w, doc) }); err != nil {
+		return err
+	}
+	for _, t := range render.Tables(doc) {
+		if err := file(filepath.Join("tables", t.ID+".csv"), func(w io.Writer) error { return render.CSV(w, t) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sayVerdict tells on the terminal what the report says on its first page.
+func (p *program) sayVerdict(rep *verification.Report, texts *report.Texts, out string) error {
+	if rep.Simulated {
+		fmt.Fprintln(p.stdout, texts.Say("simulated"))
+	}
+	fmt.Fprintf(p.stdout, "%s\n", texts.Say("verdict."+rep.Verdict.String()))
+	t := p.newTable(texts.Say("col.server"), texts.Say("col.verdict"), texts.Say("col.soak"), texts.Say("col.reasons"))
+	for _, s := range rep.Servers {
+		var reasons []string
+		for _, r := range s.Reasons {
+			reasons = append(reasons, texts.Say(r.Key, r.Args...))
+		}
+		if len(reasons) == 0 {
+			reasons = []string{texts.Say("reason.none")}
+		}
+		t.row(string(s.Target), texts.Say("verdict."+s.Verdict.String()), fmt.Sprintf("%.0f/%.0f", s.Windows.SoakCounted, s.Windows.SoakPlanned), strings.Join(reasons, "; "))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%s\n", filepath.Join(out, "report.html"))
+	return nil
+}

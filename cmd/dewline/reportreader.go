@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+	"dewline/store/sqlite"
+)
+
+// storeReader is the embedded store as reports read it.
+type storeReader struct{ db *sqlite.DB }
+
+var _ report.Reader = storeReader{}
+
+func (r storeReader) Source() string { return "the embedded store" }
+
+func (r storeReader) Targets(ctx context.Context) ([]health.Target, error) {
+	statuses, err := r.db.Statuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []health.Target
+	for _, s := range statuses {
+		t, err := r.db.Configured(ctx, s.Target)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil {
+			t = &health.Target{}
+		}
+		t.ID, t.Origin = s.Target, s.Origin // what the visits say, whatever the configuration does
+		out = append(out, *t)
+	}
+	return out, nil
+}
+
+func (r storeReader) Hours(ctx context.Context, id health.TargetID, from, to time.Time, f func(*health.HourFacts) error) error {
+	return r.db.Hours(ctx, id, from, to, f)
+}
+
+func (r storeReader) Parts(ctx context.Context, id health.TargetID, at time.Time) ([]health.KnownComponent, health.Identity, bool, error) {
+	return r.db.PartsAt(ctx, id, at)
+}
+
+func (r storeReader) Events(ctx context.Context, id health.TargetID, since, until time.Time) ([]health.Event, error) {
+	return r.db.Events(ctx, since, until, id)
+}
+
+func (r storeReader) LogEntries(ctx context.Context, id health.TargetID, since, until time.Time) ([]health.LogEntry, error) {
+	entries, err := r.db.LogEntries(ctx, since, until, id)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]health.LogEntry, len(entries))
+	for i, e := range entries {
+		out[i] = e.LogEntry
+	}
+	return out, nil
+}
+
+func (r storeReader) Faults(ctx context.Context, id health.TargetID, since, until time.Time) ([]health.Fault, error) {
+	all, err := r.db.Faults(ctx, sqlite.FaultFilter{Target: id, Until: until})
+	if err != nil {
+		return nil, err
+	}
+	var out []health.Fault
+	for _, f := range all {
+		if f.Closed() && f.Cleared.Before(since) {
+			continue
+		}
+		if f.Closed() && !f.Cleared.Before(until) { // a report on a time in the past: it was open then
+			f.State, f.Cleared = health.Asserted, time.Time{}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func (r storeReader) Runs(ctx context.Context) ([]report.Run, error) {
+	runs, err := r.db.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]report.Run, len(runs))
+	for i, x := range runs {
+		out[i] = report.Run{Started: x.Started, Ended: x.Alive, Clean: !x.Stopped.IsZero()}
+		if out[i].Clean {
+			out[i].Ended = x.Stopped
+		}
+	}
+	return out, nil
+}
+
+func (r storeReader) Rollups(ctx context.Context, id health.TargetID, c health.ComponentID, q health.Quantity, from, to time.Time) ([]health.Rollup, error) {
+	return r.db.Rollups(ctx, id, c, q, from, to)
+}
+
+func (r storeReader) Visits(ctx context.Context, id health.TargetID, from, to time.Time, f func(*health.Visit) error) error {
+	return r.db.WalkVisits(ctx, sqlite.Range{Since: from, Until: to, Targets: []health.TargetID{id}}, nil, f)
+}

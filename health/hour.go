@@ -1,0 +1,49 @@
+package health
+
+import "time"
+
+// HourFacts is what one hour of visits says of a target, made for reports: an hour is small, and its whole can be counted.
+// A visit belongs to the hour in which it began, or was due if it never did.
+type HourFacts struct {
+	At time.Time // where the hour begins, UTC
+	// Whole tells that it was made of the visits themselves. Else they are gone and it was made of their rollups: Power, Parts
+	// and Gaps are then not known, which is not the same as empty.
+	Whole bool
+	Ticks []TickCount // one for each tier that has any, in order of tier
+	Power PowerCount
+	// Series in order of component and quantity.
+	Series []HourSeries
+	// Parts in order of ID.
+	Parts []HourPart
+	Gaps  int
+	// Skipped are runs of ticks that were not tried, told by visits of this hour; they may lie before it.
+	Skipped []TickRange
+}
+
+// TickCount says how the ticks of one tier ended.
+type TickCount struct {
+	Tier                       Tier
+	Done, Late, Failed, Missed int
+}
+
+// PowerCount is in how many visits that read it the host was on, off, or did not say.
+type PowerCount struct{ On, Off, Unknown int }
+
+// HourSeries is one quantity of a component in an hour.
+type HourSeries struct {
+	Component        ComponentID
+	Quantity         Quantity
+	Unit             Unit
+	Derived          bool
+	N                int
+	Min, Max, Median float64 // Median is the lower one: a value that was read
+	// First and Last are the first and last value, for counters.
+	First, Last float64
+}
+
+// HourPart is in how many visits of an hour a component was met how. Unread: it should have been read and was not.
+type HourPart struct {
+	Component                                      ComponentID
+	Class                                          Class
+	OK, Warning, Critical, Unknown, Absent, Unread int
+}

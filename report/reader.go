@@ -1,0 +1,37 @@
+package report
+
+import (
+	"context"
+	"time"
+
+	"dewline/health"
+)
+
+// Reader is where reports read from: the embedded store, or what InfluxDB still holds of it.
+type Reader interface {
+	// Source says where this data comes from, for the report: "the embedded store", "InfluxDB at …".
+	Source() string
+	// Targets that there is data of, as they were configured last.
+	Targets(ctx context.Context) ([]health.Target, error)
+	// Hours calls f for each hour with visits that begins from <= At < to, in order.
+	Hours(ctx context.Context, id health.TargetID, from, to time.Time, f func(*health.HourFacts) error) error
+	// Parts is what was installed, as far as visits until then had told; ok is false if nothing is known of that time.
+	Parts(ctx context.Context, id health.TargetID, at time.Time) (parts []health.KnownComponent, identity health.Identity, ok bool, err error)
+	// Events and log entries that dewline saw at since <= time < until, in order.
+	Events(ctx context.Context, id health.TargetID, since, until time.Time) ([]health.Event, error)
+	LogEntries(ctx context.Context, id health.TargetID, since, until time.Time) ([]health.LogEntry, error)
+	// Faults that were open at some moment since then: opened before until, and not closed before since.
+	Faults(ctx context.Context, id health.TargetID, since, until time.Time) ([]health.Fault, error)
+	// Runs are the spans in which dewline ran.
+	Runs(ctx context.Context) ([]Run, error)
+	// Rollups of one series in five minutes each.
+	Rollups(ctx context.Context, id health.TargetID, c health.ComponentID, q health.Quantity, from, to time.Time) ([]health.Rollup, error)
+	// Visits calls f for each whole visit, in order.
+	Visits(ctx context.Context, id health.TargetID, from, to time.Time, f func(*health.Visit) error) error
+}
+
+// Run is a span in which dewline ran. Ended is the last sign of life where it did not end in order.
+type Run struct {
+	Started, Ended time.Time
+	Clean          bool
+}

@@ -1,0 +1,382 @@
+package verification
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+)
+
+// Build makes the report. It reads one server after the other: what a fleet takes in memory is what its reports hold.
+func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	if q.Until.IsZero() || q.Until.After(q.GeneratedAt) {
+		q.Until = q.GeneratedAt
+	}
+	until := q.Until.UTC().Truncate(time.Hour) // whole hours only: what is under way cannot be counted
+	targets, err := r.Targets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[health.TargetID]health.Target{}
+	for _, t := range targets {
+		byName[t.ID] = t
+	}
+	evidence, what, err := firstEvidence(ctx, r, &q)
+	if err != nil {
+		return nil, err
+	}
+	out := &Report{
+		Version: 1, Kind: "verification", Title: q.Title, Reference: q.Reference, GeneratedAt: q.GeneratedAt, Program: q.Program, ConfigSum: q.ConfigSum,
+		MadeBy: q.MadeBy, Source: r.Source(), Elsewhere: q.ElsewhereFrom, Gates: Gates, Servers: []Server{}, Controls: []string{}, Attestations: q.Attestations,
+		Incident: Incident{ID: q.IncidentID, Reported: q.Incident, FirstEvidence: evidence, Evidence: what, PowerRestored: q.PowerRestored},
+		Chain:    Chain{q.ChainHead, q.ChainLength}, Limits: Unseen,
+	}
+	if out.Attestations == nil {
+		out.Attestations = []Attestation{}
+	}
+	baseTo := evidence.Add(-beforeEvidence).UTC().Truncate(time.Hour)
+	baseFrom := baseTo.Add(-q.Baseline)
+
+	controls, err := controlsOf(ctx, r, &q, byName, baseFrom, baseTo, until)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range q.Controls {
+		out.Controls = append(out.Controls, string(id))
+	}
+	for _, id := range q.Targets {
+		t, ok := byName[id]
+		if !ok {
+			t = health.Target{ID: id}
+		}
+		h, err := read(ctx, r, t, baseFrom, baseTo, until)
+		if err != nil {
+			return nil, err
+		}
+		s := h.server(&q, evidence, controls)
+		out.Servers = append(out.Servers, *s)
+		if t.Origin != health.OriginReal {
+			out.Simulated = true
+		}
+	}
+	out.conclude(&q)
+	return out, nil
+}
+
+func (q *Request) check() error {
+	switch {
+	case len(q.Targets) == 0:
+		return errors.New("no server to report on")
+	case q.Incident.IsZero() || q.GeneratedAt.IsZero():
+		return errors.New("the time of the incident, or of the report, is missing")
+	case q.Incident.After(q.GeneratedAt):
+		return fmt.Errorf("the incident, %s, lies after the report, %s", q.Incident.Format(time.RFC3339), q.GeneratedAt.Format(time.RFC3339))
+	case !q.PowerRestored.IsZero() && (q.PowerRestored.Before(q.Incident) || q.PowerRestored.After(q.GeneratedAt)):
+		return fmt.Errorf("power restored at %s does not lie between the incident and the report", q.PowerRestored.Format(time.RFC3339))
+	case q.Baseline < 0 || q.Soak <= 0:
+		return errors.New("baseline and soak are lengths of time")
+	}
+	return nil
+}
+
+// Unseen are what no BMC can see: keys of texts "limit.…".
+var Unseen = []string{"residue", "insulation", "connectors", "boards", "cabling", "building", "data", "statistics"}
+
+// reasons collects why a verdict is no better.
+type reasons struct{ list []Reason }
+
+// add notes a reason. Key is that of its text in the catalogue; English is it in the reference language.
+func (rs *reasons) add(gateID, window, key string, args ...any) {
+	rs.list = append(rs.list, Reason{Gate: gateID, Limit: gate(gateID).Limit, Window: window, Key: key, Args: args})
+}
+
+// server judges one server.
+func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *Server {
+	base := h.within(h.baseFrom, h.base)
+	varying := varyingOf(base)
+	if len(varying) == 0 {
+		varying = varyingOf(h.hours)
+	}
+	w, kinds := h.windows(q, evidence, varying)
+	s := &Server{Target: h.target.ID, Site: h.target.Site, Rack: h.target.Rack, Position: h.target.Position, Windows: w, Identity: Identity{h.known, h.wasID, h.isID}}
+	var rs reasons
+	hasBaseline := w.Hours >= minBaseline
+
+	soakFrom := maxTime(w.SoakFrom, w.Restarted)
+	soak := h.within(soakFrom, w.SoakTo)
+	counted := slices.DeleteFunc(slices.Clone(soak), func(f *health.HourFacts) bool { return kinds[f.At] != hourCounted })
+	on := func(f *health.HourFacts) bool { return f.Power.Off == 0 && f.Power.On > 0 || !f.Whole }
+
+	// Coverage.
+	exp := expectedOf(base)
+	if !hasBaseline {
+		exp = expectedOf(soak)
+	}
+	rate := rateOf(h.hours)
+	if hasBaseline {
+		s.Coverage = append(s.Coverage, h.coverage("baseline", w.BaselineFrom, w.BaselineTo, on, exp, varying, rate))
+	}
+	s.Coverage = append(s.Coverage, h.coverage("soak", soakFrom, w.SoakTo, func(f *health.HourFacts) bool {
+		k := kinds[f.At]
+		return k == hourCounted || k == hourUnread || k == hourFrozen || k == hourUnknown
+	}, exp, varying, rate))
+	for _, c := range s.Coverage {
+		if c.Due == 0 && c.Window == "soak" {
+			continue // no data: said below
+		}
+		if c.Share < minVisits {
+			rs.add("visits", c.Window, "reason.visits", c.Done, c.Due, percent(c.Share), c.Longest)
+		}
+		if n := len(c.Worst); n > 0 {
+			rs.add("parts", c.Window, "reason.parts", n, c.Tracked, h.label(c.Worst[0].Component), percent(c.Worst[0].Share))
+		}
+		if c.Frozen > 0 {
+			rs.add("parts", c.Window, "reason.frozen", c.Frozen)
+		}
+	}
+
+	// The soak.
+	switch {
+	case w.SoakFrom.IsZero():
+		rs.add("no_data", "soak", "reason.not_restored")
+	case len(soak) == 0 || !slices.ContainsFunc(soak, func(f *health.HourFacts) bool { return len(f.Series)+len(f.Parts) > 0 }):
+		rs.add("no_data", "soak", "reason.no_data")
+	}
+	if left := w.SoakPlanned - w.SoakCounted; left > 0 {
+		rs.add("soak", "soak", "reason.soak", w.SoakCounted, w.SoakPlanned, left)
+	}
+	if !w.Restarted.IsZero() {
+		id := "observed"
+		if w.SoakCounted < w.SoakPlanned {
+			id = "soak_fault"
+		}
+		rs.add(id, "soak", "reason.restarted", stamp(w.Restarted))
+	}
+	if w.PowerMedian == nil && hasBaseline {
+		rs.add("observed", "soak", "reason.no_meter")
+	}
+	if hasBaseline && w.SoakIdle > 0 {
+		rs.add("observed", "soak", "reason.idle", w.SoakIdle)
+	}
+
+	// The baseline.
+	expects := h.target.Expect
+	if !hasBaseline {
+		rs.add("no_baseline", "baseline", "reason.no_baseline", w.Hours, minBaseline)
+		if expects.Fans == nil && expects.PSUs == nil && expects.Drives == nil {
+			rs.add("no_baseline_expect", "baseline", "reason.no_expect")
+		}
+	}
+
+	// Parts.
+	after := h.within(maxTime(evidence, w.SoakFrom).UTC().Truncate(time.Hour), h.until)
+	s.Parts = h.parts(base, after, evidence)
+	h.judgeParts(&rs, q, s.Parts)
+	h.judgeExpect(&rs, soak)
+
+	// Events, logs, faults.
+	s.Events = h.eventsSince(q, evidence)
+	h.judgeFaults(&rs, q, evidence)
+	h.judgeLogs(&rs)
+
+	// Readings.
+	if hasBaseline && len(counted) > 0 {
+		s.Deviations = h.deviations(slices.DeleteFunc(slices.Clone(base), func(f *health.HourFacts) bool { return !on(f) }), counted)
+		controls.compare(s.Deviations)
+		for _, d := range s.Deviations {
+			if d.Result == "changed" {
+				rs.add("observed", "soak", "reason.deviation", h.label(d.Component), string(d.Quantity), figure(d.Difference), string(d.Unit))
+			}
+		}
+	}
+	if s.Deviations == nil {
+		s.Deviations = []Deviation{}
+	}
+	s.Drives = h.drives(base, after, s.Parts)
+	for _, d := range s.Drives {
+		if b, n := d.MediaErrors[0], d.MediaErrors[1]; b != nil && n != nil && *n > *b {
+			rs.add("observed", "soak", "reason.media_errors", h.label(d.Component), *b, *n)
+		}
+	}
+
+	// Moisture.
+	s.Detectors = h.detectors(evidence, soakFrom, h.until)
+	s.Moisture, s.Charts = h.moisture(evidence)
+	s.Hours = h.strip(kinds)
+
+	// What people must do.
+	if !q.attested("drying", h.target.ID, evidence) {
+		rs.add("drying", "", "reason.drying")
+	}
+	if !q.attested("inspection", h.target.ID, evidence) {
+		rs.add("inspection", "", "reason.inspection")
+	}
+	if q.ElsewhereFrom != "" {
+		rs.add("other_source", "", "reason.other_source", q.ElsewhereFrom)
+	}
+	s.Reasons = rs.list
+	return s
+}
+
+// judgeParts looks for what is missing, exchanged or not read.
+func (h *history) judgeParts(rs *reasons, q *Request, parts []Part) {
+	for _, p := range parts {
+		explained := slices.ContainsFunc(h.events, func(e health.Event) bool {
+			return e.Component == p.Component && q.explained(h.target.ID, e.ID, e.FaultID)
+		})
+		switch p.Change {
+		case changeMissing:
+			id := "part_missing"
+			if explained {
+				id = "observed"
+			}
+			rs.add(id, "soak", "reason.missing", h.label(p.Component))
+		case changeUnread:
+			rs.add("expected", "soak", "reason.unread", h.label(p.Component))
+		case changeSwapped:
+			rs.add("observed", "soak", "reason.swapped", h.label(p.Component), p.Was, p.Serial)
+		case changeNew:
+			rs.add("observed", "soak", "reason.new", h.label(p.Component))
+		case changeFirmware:
+			rs.add("observed", "soak", "reason.firmware", h.label(p.Component), p.Was, p.Firmware)
+		case changeNone:
+			if p.Before == "ok" && p.Now == "unknown" {
+				rs.add("expected", "soak", "reason.now_unknown", h.label(p.Component))
+			}
+		}
+	}
+	if h.known && h.wasID.BMCFirmware != "" && h.isID.BMCFirmware != "" && h.wasID.BMCFirmware != h.isID.BMCFirmware {
+		rs.add("observed", "", "reason.bmc_firmware", h.wasID.BMCFirmware, h.isID.BMCFirmware)
+	}
+	if h.known && h.wasID.Serial != "" && h.isID.Serial != "" && h.wasID.Serial != h.isID.Serial {
+		rs.add("part_missing", "", "reason.other_machine", h.wasID.Serial, h.isID.Serial)
+	}
+}
+
+// judgeExpect counts parts against what the configuration says there should be.
+func (h *history) judgeExpect(rs *reasons, soak []*health.HourFacts) {
+	_, last := statesIn(soak)
+	present := map[health.Class]int{}
+	for id, l := range last {
+		if l.anyway {
+			present[h.part(id).Class]++
+		}
+	}
+	for _, x := range []struct {
+		class health.Class
+		want  *int
+	}{{health.ClassFan, h.target.Expect.Fans}, {health.ClassPSU, h.target.Expect.PSUs}, {health.ClassDrive, h.target.Expect.Drives}} {
+		if x.want != nil && present[x.class] < *x.want {
+			rs.add("expected", "soak", "reason.expect", string(x.class), present[x.class], *x.want)
+		}
+	}
+}
+
+// grave are the kinds of faults that stand against a server while they are open, whatever their severity.
+func grave(f *health.Fault) bool {
+	switch f.Kind {
+	case health.KindLeakDetected, health.KindRedundancyLost, health.KindPredictedFailure, health.KindFailed, health.KindUncorrectableError:
+		return true
+	case health.KindCommLost, health.KindLogFull, health.KindLogCleared, health.KindDetectorFault, health.KindAbsentRemoved:
+		return false // each has a gate of its own
+	}
+	return f.Severity == health.SeverityCritical
+}
+
+func (h *history) judgeFaults(rs *reasons, q *Request, evidence time.Time) {
+	escalated := map[string]bool{}
+	for _, e := range h.events {
+		if e.Transition == health.Escalated && !e.At.Before(evidence) {
+			escalated[e.FaultID] = true
+		}
+	}
+	for _, f := range h.faults {
+		since := !f.Opened.Before(evidence) && !f.AtStart || escalated[f.ID]
+		switch {
+		case !f.Closed() && since && grave(&f):
+			rs.add("critical_open", "", "reason.open", f.Message, stamp(f.Opened))
+		case !f.Closed() && since && f.Kind == health.KindAbsentRemoved:
+			// judged as a part
+		case !f.Closed() && since:
+			rs.add("observed", "", "reason.open", f.Message, stamp(f.Opened))
+		case !f.Closed() && f.Severity >= health.SeverityWarning:
+			rs.add("observed", "", "reason.open_before", f.Message, stamp(f.Opened))
+		case since && f.Severity >= health.SeverityWarning:
+			rs.add("observed", "", "reason.was_open", f.Message, stamp(f.Opened), stamp(f.Cleared))
+		}
+	}
+	momentary := 0
+	for _, e := range h.events {
+		if e.Transition == health.Momentary && e.Severity >= health.SeverityWarning && !e.At.Before(evidence) && e.Kind != health.KindLogCleared {
+			momentary++
+		}
+	}
+	if momentary > 0 {
+		rs.add("observed", "", "reason.momentary", momentary)
+	}
+}
+
+func (h *history) judgeLogs(rs *reasons) {
+	seen := map[string]bool{}
+	say := func(message string, at time.Time) {
+		if !seen[message] {
+			seen[message] = true
+			rs.add("log", "", "reason.log", message, stamp(at))
+		}
+	}
+	bad := func(k health.Kind, c health.Class, s health.Severity) bool {
+		return k == health.KindLogCleared || k == health.KindLogFull || c == health.ClassLog && s >= health.SeverityWarning
+	}
+	for _, e := range h.events {
+		if e.Transition != health.Cleared && bad(e.Kind, e.Class, e.Severity) {
+			say(e.Message, e.At)
+		}
+	}
+	for _, f := range h.faults {
+		if bad(f.Kind, f.Class, f.Severity) {
+			say(f.Message, f.Opened)
+		}
+	}
+}
+
+// strip is how each hour of the windows was covered, for the picture.
+func (h *history) strip(kinds map[time.Time]hourKind) []HourMark {
+	rate := rateOf(h.hours)
+	out := make([]HourMark, 0, len(h.hours))
+	for _, f := range h.hours {
+		m := HourMark{At: f.At, Kind: "unread"}
+		due, done := 0, 0
+		for _, t := range f.Ticks {
+			if t.Tier == health.TierReadings {
+				due, done = t.Done+t.Late+t.Failed+t.Missed, t.Done+t.Late
+			}
+		}
+		m.Share = share(done, max(due, int(rate[health.TierReadings])))
+		switch {
+		case kinds[f.At] == hourFrozen:
+			m.Kind = "frozen"
+		case f.Power.Off > 0:
+			m.Kind = "off"
+		case m.Share >= minVisits:
+			m.Kind = "read"
+		case m.Share > 0:
+			m.Kind = "partly"
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func (h *history) label(id health.ComponentID) string {
+	if c := h.part(id); c.Name != "" {
+		return c.Name
+	}
+	return string(id)
+}

@@ -1,0 +1,147 @@
+package verification
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+)
+
+// conclude draws what concerns several servers, and the verdicts.
+func (out *Report) conclude(q *Request) {
+	detectorsIn := map[string]bool{} // by rack
+	for _, s := range out.Servers {
+		for _, d := range s.Detectors {
+			if d.Working && s.Rack != "" {
+				detectorsIn[s.Site+"\x00"+s.Rack] = true
+			}
+		}
+	}
+	en, err := report.TextsIn(report.Reference)
+	if err != nil {
+		panic("verification: " + err.Error()) // it is embedded
+	}
+	out.Verdict = Verified
+	hours := math.Inf(1)
+	for i := range out.Servers {
+		s := &out.Servers[i]
+		own := slices.ContainsFunc(s.Detectors, func(d Detector) bool { return d.Working })
+		if !own && !(s.Rack != "" && detectorsIn[s.Site+"\x00"+s.Rack]) {
+			s.Reasons = append(s.Reasons, Reason{Gate: "no_detector", Limit: gate("no_detector").Limit, Window: "soak", Key: "reason.no_detector"})
+		}
+		slices.SortStableFunc(s.Reasons, func(a, b Reason) int { return cmp.Compare(b.Limit.rank(), a.Limit.rank()) })
+		for k := range s.Reasons {
+			r := &s.Reasons[k]
+			r.Detail = en.Say(r.Key, r.Args...)
+		}
+		s.Verdict = judge(s.Reasons)
+		soaked := time.Duration(s.Windows.SoakCounted * float64(time.Hour))
+		if s.Verdict == Verified || s.Verdict == Observations {
+			s.Stage = Final
+			from := maxTime(s.Windows.SoakFrom, s.Windows.Restarted)
+			if soaked < StandardWatch {
+				s.Stage, s.WatchUntil = Initial, from.Add(StandardWatch)
+			} else if soaked < ExtendedWatch {
+				s.WatchUntil = from.Add(ExtendedWatch)
+			}
+		}
+		if s.Verdict.rank() > out.Verdict.rank() {
+			out.Verdict = s.Verdict
+		}
+		out.SoakLeft = max(out.SoakLeft, s.Windows.SoakPlanned-s.Windows.SoakCounted)
+		hours = min(hours, s.Windows.SoakCounted)
+		out.Statistics.ServerYears += s.Windows.SoakCounted / (24 * 365.25)
+		for _, d := range s.Deviations {
+			out.Statistics.Compared++
+			switch d.Result {
+			case "unchanged":
+				out.Statistics.Unchanged++
+			case "changed":
+				out.Statistics.Changed++
+			default:
+				out.Statistics.NotShown++
+			}
+		}
+	}
+	out.Statistics.Servers = len(out.Servers)
+	if out.Statistics.ServerYears > 0 {
+		out.Statistics.UpperBound = 3 / out.Statistics.ServerYears
+	}
+	if out.Verdict == Verified || out.Verdict == Observations {
+		out.Stage = Final
+		for _, s := range out.Servers {
+			if s.Stage == Initial {
+				out.Stage = Initial
+			}
+			if s.WatchUntil.After(out.WatchUntil) {
+				out.WatchUntil = s.WatchUntil
+			}
+		}
+	}
+}
+
+// controlSet is what servers that the incident spared did between the same windows: for each sensor, how much it changed there.
+type controlSet struct {
+	diffs map[string][]float64 // by component and quantity
+}
+
+// maxControls bounds the servers that are compared with: more say no more.
+const maxControls = 12
+
+func controlsOf(ctx context.Context, r report.Reader, q *Request, byName map[health.TargetID]health.Target, baseFrom, baseTo, until time.Time) (*controlSet, error) {
+	c := &controlSet{map[string][]float64{}}
+	for _, id := range q.Controls[:min(len(q.Controls), maxControls)] {
+		h, err := read(ctx, r, byName[id], baseFrom, baseTo, until)
+		if err != nil {
+			return nil, err
+		}
+		from := cmp.Or(q.PowerRestored, q.Incident)
+		running := func(hours []*health.HourFacts) []*health.HourFacts {
+			return slices.DeleteFunc(slices.Clone(hours), func(f *health.HourFacts) bool { return f.Power.Off > 0 || f.Whole && f.Power.On == 0 })
+		}
+		for _, d := range h.deviations(running(h.within(baseFrom, baseTo)), running(h.within(upHour(from), until))) {
+			if d.NAfter >= minHoursCompared && d.NBefore >= minHoursCompared {
+				k := string(d.Component) + "\x00" + string(d.Quantity)
+				c.diffs[k] = append(c.diffs[k], d.Difference)
+			}
+		}
+	}
+	return c, nil
+}
+
+// compare puts the controls' change beside each server's own.
+func (c *controlSet) compare(ds []Deviation) {
+	for i := range ds {
+		if v := c.diffs[string(ds[i].Component)+"\x00"+string(ds[i].Quantity)]; len(v) > 0 {
+			m := median(v)
+			ds[i].Control = &m
+		}
+	}
+}
+
+func percent(share float64) string {
+	// Never rounded up to what it is not: 98.96 % is not 99 %.
+	return strconv.FormatFloat(math.Floor(share*1000)/10, 'f', 1, 64)
+}
+
+func figure(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case a >= 1:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 3, 64)
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format(time.RFC3339)
+}

@@ -1,0 +1,214 @@
+package verification
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"dewline/health"
+)
+
+// dues is how many ticks of each tier were due in a window, and how many of them were read.
+type dues struct{ due, done [len(health.AllTiers)]int }
+
+// coverage counts what was read of a window. Only hours that keep says count for parts (the host on); of visits, all do.
+func (h *history) coverage(name string, from, to time.Time, keep func(*health.HourFacts) bool, exp expected, varying map[seriesKey]bool, rate tierRates) Coverage {
+	c := Coverage{Window: name, From: from, To: to, Worst: []Covered{}}
+	if from.IsZero() || !from.Before(to) {
+		return c
+	}
+	hours := h.within(from, to)
+	var all, kept dues
+	skipped := skippedIn(h.hours, from, to)
+	gap, longest := time.Duration(0), time.Duration(0)
+	at := from
+	next := 0
+	series, states := map[seriesKey]int{}, map[health.ComponentID]int{}
+	for ; at.Before(to); at = at.Add(time.Hour) {
+		var f *health.HourFacts
+		if next < len(hours) && hours[next].At.Equal(at) {
+			f = hours[next]
+			next++
+		}
+		var due, done [len(health.AllTiers)]int
+		for t := range health.AllTiers {
+			due[t] = skipped[hourTier{at, health.Tier(t)}]
+		}
+		if f != nil {
+			for _, k := range f.Ticks {
+				due[k.Tier] += k.Done + k.Late + k.Failed + k.Missed
+				done[k.Tier] += k.Done + k.Late
+			}
+		}
+		// An hour of which nothing is told at all: dewline did not run and has not told so yet. It was due as any other.
+		if f == nil && due[health.TierReadings] == 0 {
+			for t := range due {
+				due[t] = int(rate[t] + 0.5)
+			}
+		}
+		still := f != nil && frozen(f, varying)
+		if still {
+			c.Frozen++
+			done[health.TierReadings] = 0
+		}
+		if f != nil && !f.Whole {
+			c.Clipped++
+		}
+		for t := range health.AllTiers {
+			all.due[t], all.done[t] = all.due[t]+due[t], all.done[t]+done[t]
+		}
+		if done[health.TierReadings] == 0 {
+			gap += time.Hour
+			longest = max(longest, gap)
+		} else {
+			gap = 0
+		}
+		if f != nil && !keep(f) && !still {
+			continue
+		}
+		for t := range health.AllTiers {
+			kept.due[t] += due[t]
+		}
+		if f == nil || still {
+			continue
+		}
+		for i := range f.Series {
+			s := &f.Series[i]
+			if s.Derived {
+				continue
+			}
+			series[keyOf(s)] += s.N
+		}
+		for _, p := range f.Parts {
+			states[p.Component] += p.OK + p.Warning + p.Critical
+		}
+	}
+	c.Due, c.Done, c.Longest = all.due[health.TierReadings], all.done[health.TierReadings], longest.Hours()
+	c.Share = share(c.Done, c.Due)
+
+	// Against what is due: the ticks of the tier that reads the part.
+	measured := map[health.ComponentID]bool{}
+	judge := func(id health.ComponentID, q health.Quantity, read int) {
+		due := kept.due[h.part(id).Tier]
+		if due == 0 {
+			return
+		}
+		c.Tracked++
+		if s := share(read, due); s < minPart {
+			c.Worst = append(c.Worst, Covered{id, q, due, min(read, due), s})
+		}
+	}
+	for k := range exp.series {
+		measured[k.component] = true
+		judge(k.component, k.quantity, series[k])
+	}
+	for id := range exp.parts {
+		if !measured[id] {
+			judge(id, "", states[id])
+		}
+	}
+	slices.SortFunc(c.Worst, func(a, b Covered) int {
+		return cmp.Or(cmp.Compare(a.Share, b.Share), cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity))
+	})
+	return c
+}
+
+// expected is what a window should have: series, and parts by their state.
+type expected struct {
+	series map[seriesKey]bool
+	parts  map[health.ComponentID]bool
+}
+
+// expectedOf is what was read in most hours with the host on: what comes and goes by itself is no gap when it is not there.
+func expectedOf(hours []*health.HourFacts) expected {
+	e := expected{map[seriesKey]bool{}, map[health.ComponentID]bool{}}
+	series, parts := map[seriesKey]int{}, map[health.ComponentID]int{}
+	on, withParts := 0, 0
+	for _, f := range hours {
+		if f.Power.Off > 0 || f.Whole && f.Power.On == 0 {
+			continue
+		}
+		on++
+		for i := range f.Series {
+			if s := &f.Series[i]; !s.Derived {
+				series[keyOf(s)]++
+			}
+		}
+		if f.Whole {
+			withParts++
+		}
+		for _, p := range f.Parts {
+			if p.OK+p.Warning+p.Critical > 0 {
+				parts[p.Component]++
+			}
+		}
+	}
+	for k, n := range series {
+		if 2*n >= on {
+			e.series[k] = true
+		}
+	}
+	for id, n := range parts {
+		if 2*n >= withParts {
+			e.parts[id] = true
+		}
+	}
+	return e
+}
+
+func share(read, due int) float64 {
+	if due <= 0 {
+		return 0
+	}
+	return min(1, float64(read)/float64(due))
+}
+
+type hourTier struct {
+	at   time.Time
+	tier health.Tier
+}
+
+// skippedIn spreads the runs of ticks that were not tried over the hours that they lie in.
+func skippedIn(all []*health.HourFacts, from, to time.Time) map[hourTier]int {
+	out := map[hourTier]int{}
+	for _, f := range all {
+		for _, r := range f.Skipped {
+			if r.Count <= 0 || r.Last.Before(from) || !r.First.Before(to) {
+				continue
+			}
+			step := time.Duration(0)
+			if r.Count > 1 {
+				step = r.Last.Sub(r.First) / time.Duration(r.Count-1)
+			}
+			for i := range min(r.Count, 1_000_000) {
+				at := r.First.Add(time.Duration(i) * step)
+				if !at.Before(from) && at.Before(to) {
+					out[hourTier{at.UTC().Truncate(time.Hour), r.Tier}]++
+				}
+			}
+		}
+	}
+	return out
+}
+
+// tierRates are ticks an hour, by tier.
+type tierRates [len(health.AllTiers)]float64
+
+// rateOf is how many ticks of each tier an hour has, as a rule.
+func rateOf(hours []*health.HourFacts) tierRates {
+	var rate tierRates
+	for t := range health.AllTiers {
+		var n []float64
+		for _, f := range hours {
+			sum := 0
+			for _, k := range f.Ticks {
+				if int(k.Tier) == t {
+					sum += k.Done + k.Late + k.Failed + k.Missed
+				}
+			}
+			n = append(n, float64(sum))
+		}
+		rate[t] = median(n)
+	}
+	return rate
+}

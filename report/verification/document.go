@@ -1,0 +1,425 @@
+package verification
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+)
+
+// Document writes the report down in a language.
+func (out *Report) Document(t *report.Texts) *report.Document {
+	w := writer{t, out}
+	d := &report.Document{
+		Lang: t.Lang, Title: cmp.Or(out.Title, t.Say("verification.title")), Subtitle: out.Reference, GeneratedAt: out.GeneratedAt,
+		Footer: t.Say("verification.footer", out.Program, stamp(out.Incident.Reported)), PageOf: t.Say("page.of"),
+	}
+	if out.Simulated {
+		d.Mark = t.Say("simulated")
+	}
+	d.Sections = []report.Section{w.verdict(), w.incident(), w.identity(), w.coverage(), w.components(), w.events(), w.deviations(), w.drives(), w.moisture(), w.soak(), w.attestations(), w.method()}
+	return d
+}
+
+type writer struct {
+	*report.Texts
+	r *Report
+}
+
+func (w writer) section(id string, newPage bool, blocks ...report.Block) report.Section {
+	return report.Section{ID: id, Title: w.Say("section." + id), NewPage: newPage, Blocks: blocks}
+}
+
+func toneOf(v Verdict) report.Tone {
+	switch v {
+	case Verified:
+		return report.Good
+	case FaultFound:
+		return report.Bad
+	}
+	return report.Notice
+}
+
+func (w writer) verdictText(v Verdict, s Stage) string {
+	text := w.Say("verdict." + v.String())
+	if s == Initial {
+		text += " (" + w.Say("stage.initial") + ")"
+	}
+	return text
+}
+
+func (w writer) verdict() report.Section {
+	r := w.r
+	text := w.Say("verdict." + r.Verdict.String() + ".means")
+	switch {
+	case r.SoakLeft > 0 && r.Verdict != FaultFound:
+		text += " " + w.Say("verdict.soak_left", r.SoakLeft)
+	case !r.WatchUntil.IsZero() && r.Stage == Initial:
+		text += " " + w.Say("verdict.watch", r.WatchUntil.Format("2006-01-02"))
+	}
+	table := report.Table{ID: "verdicts", Title: w.Say("table.verdicts"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server"), Width: 1}, {Key: "rack", Title: w.Say("col.rack"), Width: 0.7}, {Key: "verdict", Title: w.Say("col.verdict"), Width: 1.3},
+		{Key: "soak_hours", Title: w.Say("col.soak"), Right: true, Width: 0.8}, {Key: "coverage", Title: w.Say("col.coverage"), Right: true, Width: 0.8},
+		{Key: "reasons", Title: w.Say("col.reasons"), Width: 4},
+	}}
+	for _, s := range r.Servers {
+		cov := report.Cell{Text: w.Say("no.data"), Value: "", Tone: report.Faint}
+		for _, c := range s.Coverage {
+			if c.Window == "soak" && c.Due > 0 {
+				cov = report.Cell{Text: percent(c.Share) + " %", Value: c.Share}
+			}
+		}
+		table.Rows = append(table.Rows, []report.Cell{
+			report.Text(string(s.Target)), report.Text(place(s)), {Text: w.verdictText(s.Verdict, s.Stage), Value: s.Verdict.String(), Tone: toneOf(s.Verdict)},
+			{Text: fmt.Sprintf("%.0f / %.0f", s.Windows.SoakCounted, s.Windows.SoakPlanned), Value: s.Windows.SoakCounted}, cov, report.Text(w.reasonsText(s.Reasons, 4)),
+		})
+	}
+	limits := make([]string, 0, len(r.Limits))
+	for _, l := range r.Limits {
+		limits = append(limits, w.Say("limit."+l))
+	}
+	stats := w.Say("statistics.none")
+	if r.Statistics.UpperBound > 0 {
+		stats = w.Say("statistics.bound", r.Statistics.Servers, r.Statistics.ServerYears, r.Statistics.UpperBound)
+	}
+	return w.section("verdict", false,
+		report.Banner{Label: w.verdictText(r.Verdict, r.Stage), Text: text, Tone: toneOf(r.Verdict)},
+		table, report.Heading{Text: w.Say("heading.limits")}, report.List{Items: limits}, report.Paragraph{Text: stats})
+}
+
+func place(s Server) string {
+	p := s.Rack
+	if s.Position > 0 {
+		p += " U" + strconv.Itoa(s.Position)
+	}
+	return strings.TrimSpace(p)
+}
+
+// reasonsText are the reasons in this language, at most n of them.
+func (w writer) reasonsText(rs []Reason, n int) string {
+	var parts []string
+	for i, r := range rs {
+		if i == n && len(rs) > n {
+			parts = append(parts, w.Say("and.more", len(rs)-n))
+			break
+		}
+		parts = append(parts, w.Say(r.Key, r.Args...))
+	}
+	if len(parts) == 0 {
+		return w.Say("reason.none")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (w writer) incident() report.Section {
+	i := w.r.Incident
+	rows := []report.Fact{
+		{Name: w.Say("fact.reported"), Cell: timeCell(i.Reported)},
+		{Name: w.Say("fact.first_evidence"), Cell: timeCell(i.FirstEvidence)},
+	}
+	if i.Evidence != "" {
+		rows = append(rows, report.Fact{Name: w.Say("fact.evidence"), Cell: report.Text(i.Evidence)})
+	}
+	if i.ID != "" {
+		rows = append(rows, report.Fact{Name: w.Say("fact.incident_id"), Cell: report.Text(i.ID)})
+	}
+	if !i.PowerRestored.IsZero() {
+		rows = append(rows, report.Fact{Name: w.Say("fact.power_restored"), Cell: timeCell(i.PowerRestored)})
+	}
+	rows = append(rows, report.Fact{Name: w.Say("fact.source"), Cell: report.Text(w.r.Source)})
+	table := report.Table{ID: "windows", Title: w.Say("table.windows"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "baseline_from", Title: w.Say("col.baseline_from"), Width: 1.4}, {Key: "baseline_to", Title: w.Say("col.baseline_to"), Width: 1.4},
+		{Key: "outage_from", Title: w.Say("col.outage_from"), Width: 1.4}, {Key: "outage_to", Title: w.Say("col.outage_to"), Width: 1.4},
+		{Key: "restored", Title: w.Say("col.restored")}, {Key: "soak_from", Title: w.Say("col.soak_from"), Width: 1.4}, {Key: "soak_to", Title: w.Say("col.soak_to"), Width: 1.4},
+	}}
+	for _, s := range w.r.Servers {
+		x := s.Windows
+		table.Rows = append(table.Rows, []report.Cell{
+			report.Text(string(s.Target)), timeCell(x.BaselineFrom), timeCell(x.BaselineTo), timeCell(x.OutageFrom), timeCell(x.OutageTo),
+			{Text: w.Say("restored." + x.Restored), Value: x.Restored}, timeCell(maxTime(x.SoakFrom, x.Restarted)), timeCell(x.SoakTo),
+		})
+	}
+	return w.section("incident", false, report.Facts{Rows: rows}, table, report.Paragraph{Text: w.Say("incident.note")})
+}
+
+func timeCell(t time.Time) report.Cell {
+	if t.IsZero() {
+		return report.Cell{Text: "–", Value: "", Tone: report.Faint}
+	}
+	return report.Cell{Text: t.Format(time.RFC3339), Value: t}
+}
+
+func (w writer) identity() report.Section {
+	table := report.Table{ID: "identity", Title: "", Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "manufacturer", Title: w.Say("col.manufacturer")}, {Key: "model", Title: w.Say("col.model"), Width: 1.6}, {Key: "serial", Title: w.Say("col.serial"), Width: 1.4},
+		{Key: "asset_tag", Title: w.Say("col.asset_tag")}, {Key: "bios", Title: w.Say("col.bios")}, {Key: "bmc_firmware", Title: w.Say("col.bmc_firmware"), Width: 1.2},
+	}}
+	for _, s := range w.r.Servers {
+		i := s.Identity.Now
+		was := func(now, before string) report.Cell {
+			if s.Identity.Known && before != "" && now != "" && before != now {
+				return report.Cell{Text: w.Say("was", now, before), Value: now, Tone: report.Notice}
+			}
+			return report.Text(now)
+		}
+		b := s.Identity.Before
+		table.Rows = append(table.Rows, []report.Cell{
+			report.Text(string(s.Target)), was(i.Manufacturer, b.Manufacturer), was(i.Model, b.Model), was(i.Serial, b.Serial), was(i.AssetTag, b.AssetTag), was(i.BIOS, b.BIOS), was(i.BMCFirmware, b.BMCFirmware),
+		})
+	}
+	parts := report.Table{ID: "parts", Title: w.Say("table.parts"), Shown: 120, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "class", Title: w.Say("col.class")}, {Key: "component", Title: w.Say("col.component"), Width: 1.8}, {Key: "model", Title: w.Say("col.model"), Width: 1.4},
+		{Key: "serial", Title: w.Say("col.serial"), Width: 1.4}, {Key: "firmware", Title: w.Say("col.firmware")}, {Key: "change", Title: w.Say("col.change"), Width: 1.2}, {Key: "was", Title: w.Say("col.was"), Width: 1.2},
+	}}
+	for _, s := range w.r.Servers {
+		for _, p := range s.Parts {
+			if !isHardware(p.Class) {
+				continue
+			}
+			tone := report.Plain
+			switch p.Change {
+			case changeMissing:
+				tone = report.Bad
+			case changeNone:
+			default:
+				tone = report.Notice
+			}
+			parts.Rows = append(parts.Rows, []report.Cell{
+				report.Text(string(s.Target)), report.Text(string(p.Class)), {Text: cmp.Or(p.Name, string(p.Component)), Value: string(p.Component)}, report.Text(p.Model), report.Text(p.Serial), report.Text(p.Firmware),
+				{Text: w.Say("change." + p.Change), Value: p.Change, Tone: tone}, report.Text(p.Was),
+			})
+		}
+	}
+	return w.section("identity", false, table, parts)
+}
+
+func (w writer) coverage() report.Section {
+	table := report.Table{ID: "coverage", Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "window", Title: w.Say("col.window")}, {Key: "from", Title: w.Say("col.from"), Width: 1.6}, {Key: "to", Title: w.Say("col.to"), Width: 1.6},
+		{Key: "due", Title: w.Say("col.due"), Right: true}, {Key: "read", Title: w.Say("col.read"), Right: true}, {Key: "share", Title: w.Say("col.share"), Right: true},
+		{Key: "longest_gap_hours", Title: w.Say("col.longest"), Right: true}, {Key: "frozen_hours", Title: w.Say("col.frozen"), Right: true}, {Key: "parts_below", Title: w.Say("col.below"), Right: true},
+	}, Note: w.Say("coverage.note")}
+	below := report.Table{ID: "coverage-parts", Title: w.Say("table.below"), Shown: 40, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "window", Title: w.Say("col.window")}, {Key: "component", Title: w.Say("col.component"), Width: 2}, {Key: "quantity", Title: w.Say("col.quantity")},
+		{Key: "due", Title: w.Say("col.due"), Right: true}, {Key: "read", Title: w.Say("col.read"), Right: true}, {Key: "share", Title: w.Say("col.share"), Right: true},
+	}}
+	strip := &report.Strip{Legend: []report.Key{{Name: w.Say("strip.read"), Tone: report.Good}, {Name: w.Say("strip.partly"), Tone: report.Notice}, {Name: w.Say("strip.unread"), Tone: report.Bad}, {Name: w.Say("strip.off"), Tone: report.Faint}}}
+	for _, s := range w.r.Servers {
+		for _, c := range s.Coverage {
+			tone := report.Plain
+			if c.Share < minVisits {
+				tone = report.Bad
+			}
+			part := report.Plain
+			if len(c.Worst) > 0 {
+				part = report.Bad
+			}
+			table.Rows = append(table.Rows, []report.Cell{
+				report.Text(string(s.Target)), {Text: w.Say("window." + c.Window), Value: c.Window}, timeCell(c.From), timeCell(c.To), count(c.Due), count(c.Done), {Text: percent(c.Share) + " %", Value: c.Share, Tone: tone},
+				{Text: fmt.Sprintf("%.0f", c.Longest), Value: c.Longest}, count(c.Frozen), {Text: fmt.Sprintf("%d / %d", len(c.Worst), c.Tracked), Value: len(c.Worst), Tone: part},
+			})
+			for _, x := range c.Worst {
+				below.Rows = append(below.Rows, []report.Cell{
+					report.Text(string(s.Target)), {Text: w.Say("window." + c.Window), Value: c.Window}, report.Text(string(x.Component)), report.Text(w.quantity(x.Quantity)), count(x.Due), count(x.Read), {Text: percent(x.Share) + " %", Value: x.Share},
+				})
+			}
+		}
+		row := report.StripRow{Name: string(s.Target)}
+		for _, m := range s.Hours {
+			tone := map[string]report.Tone{"read": report.Good, "partly": report.Notice, "frozen": report.Notice, "off": report.Faint}[m.Kind]
+			if m.Kind == "unread" {
+				tone = report.Bad
+			}
+			if n := len(row.Spans); n > 0 && row.Spans[n-1].Tone == tone && row.Spans[n-1].To.Equal(m.At) {
+				row.Spans[n-1].To = m.At.Add(time.Hour)
+			} else {
+				row.Spans = append(row.Spans, report.Span{From: m.At, To: m.At.Add(time.Hour), Tone: tone})
+			}
+		}
+		strip.Rows = append(strip.Rows, row)
+	}
+	w.frame(&strip.From, &strip.To)
+	strip.Marks = w.marks()
+	blocks := []report.Block{report.Chart{ID: "coverage", Title: w.Say("chart.coverage"), Figure: strip, Caption: w.Say("chart.coverage.caption")}, table}
+	if len(below.Rows) > 0 {
+		blocks = append(blocks, below)
+	}
+	return w.section("coverage", true, blocks...)
+}
+
+func count(n int) report.Cell { return report.Cell{Text: strconv.Itoa(n), Value: n} }
+
+func (w writer) quantity(q health.Quantity) string {
+	if q == "" {
+		return w.Say("state")
+	}
+	return strings.ReplaceAll(string(q), "_", " ")
+}
+
+// frame is from the first baseline to the end of the data.
+func (w writer) frame(from, to *time.Time) {
+	for _, s := range w.r.Servers {
+		if from.IsZero() || s.Windows.BaselineFrom.Before(*from) {
+			*from = s.Windows.BaselineFrom
+		}
+		for _, c := range s.Coverage {
+			*to = maxTime(*to, c.To)
+		}
+	}
+	if to.Before(*from) || to.IsZero() {
+		*to = maxTime(w.r.GeneratedAt, from.Add(time.Hour))
+	}
+}
+
+func (w writer) marks() []report.Mark {
+	ms := []report.Mark{{At: w.r.Incident.Reported, Name: w.Say("mark.incident"), Tone: report.Bad}}
+	var restored time.Time
+	for _, s := range w.r.Servers {
+		restored = maxTime(restored, s.Windows.SoakFrom)
+	}
+	if !restored.IsZero() {
+		ms = append(ms, report.Mark{At: restored, Name: w.Say("mark.soak"), Tone: report.Good})
+	}
+	return ms
+}
+
+func stateTone(s string) report.Tone {
+	switch s {
+	case "ok":
+		return report.Good
+	case "warning":
+		return report.Notice
+	case "critical", "absent":
+		return report.Bad
+	}
+	return report.Faint
+}
+
+func (w writer) components() report.Section {
+	table := report.Table{ID: "components", Shown: 150, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "class", Title: w.Say("col.class")}, {Key: "component", Title: w.Say("col.component"), Width: 2}, {Key: "location", Title: w.Say("col.location"), Width: 1.2},
+		{Key: "before", Title: w.Say("col.before")}, {Key: "now", Title: w.Say("col.now")}, {Key: "faults", Title: w.Say("col.faults"), Right: true},
+	}, Note: w.Say("components.note")}
+	type row struct {
+		rank  int
+		cells []report.Cell
+	}
+	var rows []row
+	for _, s := range w.r.Servers {
+		for _, p := range s.Parts {
+			rank := 3
+			switch {
+			case p.Now == "critical" || p.Now == "absent" && p.Before != "absent":
+				rank = 0
+			case p.Now != p.Before || p.Faults > 0:
+				rank = 1
+			case isHardware(p.Class):
+				rank = 2
+			}
+			rows = append(rows, row{rank, []report.Cell{
+				report.Text(string(s.Target)), report.Text(string(p.Class)), {Text: cmp.Or(p.Name, string(p.Component)), Value: string(p.Component)}, report.Text(p.Location),
+				{Text: w.Say("state." + p.Before), Value: p.Before, Tone: stateTone(p.Before)}, {Text: w.Say("state." + p.Now), Value: p.Now, Tone: stateTone(p.Now)}, count(p.Faults),
+			}})
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.rank, b.rank) })
+	for _, r := range rows {
+		table.Rows = append(table.Rows, r.cells)
+	}
+	return w.section("components", true, table)
+}
+
+func (w writer) events() report.Section {
+	table := report.Table{ID: "events", Shown: 150, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "time", Title: w.Say("col.time"), Width: 1.5}, {Key: "server", Title: w.Say("col.server")}, {Key: "component", Title: w.Say("col.component"), Width: 1.4}, {Key: "kind", Title: w.Say("col.kind"), Width: 1.2},
+		{Key: "severity", Title: w.Say("col.severity")}, {Key: "state", Title: w.Say("col.state")}, {Key: "message", Title: w.Say("col.message"), Width: 3}, {Key: "source", Title: w.Say("col.source")},
+		{Key: "source_time", Title: w.Say("col.source_time"), Width: 1.5}, {Key: "clock_skew_seconds", Title: w.Say("col.skew"), Right: true},
+	}}
+	raw := report.Table{ID: "events-raw", Title: w.Say("table.raw"), Shown: 60, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "event_id", Title: w.Say("col.id")}, {Key: "server", Title: w.Say("col.server"), Width: 0.7}, {Key: "rule", Title: w.Say("col.rule"), Width: 0.7}, {Key: "raw", Title: w.Say("col.raw"), Width: 4},
+	}}
+	for _, s := range w.r.Servers {
+		for _, e := range s.Events {
+			tone := map[health.Severity]report.Tone{health.SeverityWarning: report.Notice, health.SeverityCritical: report.Bad}[e.Severity]
+			skew := report.Cell{}
+			if e.Skew != nil {
+				skew = report.Cell{Text: fmt.Sprintf("%.0f", *e.Skew), Value: *e.Skew}
+			}
+			state := w.Say("event." + string(e.State))
+			if e.Open {
+				state += ", " + w.Say("event.open")
+			}
+			if e.Explained {
+				state += ", " + w.Say("event.explained")
+			}
+			src := timeCell(e.SourceTime)
+			if e.SourceTime.IsZero() {
+				src = report.Cell{}
+			}
+			table.Rows = append(table.Rows, []report.Cell{
+				timeCell(e.At), report.Text(string(s.Target)), report.Text(string(e.Component)), report.Text(string(e.Kind)), {Text: e.Severity.String(), Tone: tone}, {Text: state, Value: string(e.State)},
+				report.Text(e.Message), report.Text(e.Source), src, skew,
+			})
+			if e.Raw != "" {
+				raw.Rows = append(raw.Rows, []report.Cell{report.Text(e.ID), report.Text(string(s.Target)), report.Text(e.Rule), report.Text(e.Raw)})
+			}
+		}
+	}
+	if len(table.Rows) == 0 {
+		return w.section("events", false, report.Paragraph{Text: w.Say("events.none")})
+	}
+	blocks := []report.Block{table}
+	if len(raw.Rows) > 0 {
+		blocks = append(blocks, raw)
+	}
+	return w.section("events", true, blocks...)
+}
+
+func (w writer) deviations() report.Section {
+	table := report.Table{ID: "deviations", Shown: 80, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "component", Title: w.Say("col.component"), Width: 1.8}, {Key: "quantity", Title: w.Say("col.quantity")}, {Key: "unit", Title: w.Say("col.unit"), Width: 0.6},
+		{Key: "hours_before", Title: w.Say("col.n_before"), Right: true, Width: 0.7}, {Key: "hours_after", Title: w.Say("col.n_after"), Right: true, Width: 0.7},
+		{Key: "median_before", Title: w.Say("col.before"), Right: true}, {Key: "median_after", Title: w.Say("col.after"), Right: true},
+		{Key: "difference", Title: w.Say("col.difference"), Right: true}, {Key: "interval", Title: w.Say("col.interval"), Right: true, Width: 1.4}, {Key: "margin", Title: w.Say("col.margin"), Right: true},
+		{Key: "adjusted_for", Title: w.Say("col.adjusted"), Width: 1.1}, {Key: "controls", Title: w.Say("col.controls"), Right: true}, {Key: "result", Title: w.Say("col.result"), Width: 1.2},
+	}, Note: w.Say("deviations.note")}
+	for _, s := range w.r.Servers {
+		for _, d := range s.Deviations {
+			tone := map[string]report.Tone{"unchanged": report.Good, "changed": report.Notice, "not_shown": report.Faint}[d.Result]
+			control := report.Cell{Text: "–", Value: "", Tone: report.Faint}
+			if d.Control != nil {
+				control = number(*d.Control)
+			}
+			interval := report.Cell{Text: "–", Value: "", Tone: report.Faint}
+			diff := interval
+			if d.NBefore >= minHoursCompared && d.NAfter >= minHoursCompared {
+				interval = report.Cell{Text: figure(d.Low) + " … " + figure(d.High), Value: figure(d.Low) + " … " + figure(d.High)}
+				diff = number(d.Difference)
+			}
+			var adjusted []string
+			for _, a := range d.Adjusted {
+				adjusted = append(adjusted, w.Say("adjusted."+a))
+			}
+			table.Rows = append(table.Rows, []report.Cell{
+				report.Text(string(s.Target)), {Text: cmp.Or(d.Name, string(d.Component)), Value: string(d.Component)}, report.Text(w.quantity(d.Quantity)), report.Text(string(d.Unit)), count(d.NBefore), count(d.NAfter),
+				number(d.Before), number(d.After), diff, interval, number(d.Margin), report.Text(strings.Join(adjusted, ", ")), control, {Text: w.Say("result." + d.Result), Value: d.Result, Tone: tone},
+			})
+		}
+	}
+	st := w.r.Statistics
+	blocks := []report.Block{report.Paragraph{Text: w.Say("deviations.count", st.Compared, st.Unchanged, st.Changed, st.NotShown)}}
+	if len(table.Rows) > 0 {
+		slices.SortStableFunc(table.Rows, func(a, b []report.Cell) int {
+			return cmp.Compare(rankOf(a[len(a)-1].Value.(string)), rankOf(b[len(b)-1].Value.(string)))
+		})
+		blocks = append(blocks, table)
+	}
+	return w.section("deviations", true, blocks...)
+}
+
+func number(v float64) report.Cell { return report.Cell{Text: figure(v), Value: v} }

@@ -1,0 +1,152 @@
+package verification
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+)
+
+// history is what is known of one server in the windows of a report.
+type history struct {
+	target health.Target
+	hours  []*health.HourFacts // from the beginning of the baseline, in order
+	events []health.Event      // from the beginning of the baseline
+	log    []health.LogEntry
+	faults []health.Fault // open at some moment since the beginning of the baseline
+
+	known          bool // what was installed at the end of the baseline
+	before, now    map[health.ComponentID]health.KnownComponent
+	wasID, isID    health.Identity
+	baseFrom, base time.Time // of the baseline
+	until          time.Time
+}
+
+// read gathers a server's history.
+func read(ctx context.Context, r report.Reader, t health.Target, from, to, until time.Time) (*history, error) {
+	h := &history{target: t, baseFrom: from, base: to, until: until}
+	if err := r.Hours(ctx, t.ID, from, until, func(f *health.HourFacts) error {
+		h.hours = append(h.hours, f)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	var err error
+	if h.events, err = r.Events(ctx, t.ID, from, until); err != nil {
+		return nil, err
+	}
+	if h.log, err = r.LogEntries(ctx, t.ID, from, until); err != nil {
+		return nil, err
+	}
+	if h.faults, err = r.Faults(ctx, t.ID, from, until); err != nil {
+		return nil, err
+	}
+	before, wasID, known, err := r.Parts(ctx, t.ID, to.Add(-time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	now, isID, _, err := r.Parts(ctx, t.ID, until)
+	if err != nil {
+		return nil, err
+	}
+	h.known, h.wasID, h.isID = known, wasID, isID
+	h.before, h.now = byID(before), byID(now)
+	return h, nil
+}
+
+func byID(cs []health.KnownComponent) map[health.ComponentID]health.KnownComponent {
+	m := make(map[health.ComponentID]health.KnownComponent, len(cs))
+	for _, c := range cs {
+		m[c.ID] = c
+	}
+	return m
+}
+
+// part is what is known of a component, now or before.
+func (h *history) part(id health.ComponentID) health.KnownComponent {
+	if c, ok := h.now[id]; ok {
+		return c
+	}
+	return h.before[id]
+}
+
+// within are the hours that begin from <= At < to.
+func (h *history) within(from, to time.Time) []*health.HourFacts {
+	if from.IsZero() || !from.Before(to) {
+		return nil
+	}
+	at := func(t time.Time) int {
+		i, _ := slices.BinarySearchFunc(h.hours, t, func(f *health.HourFacts, t time.Time) int { return f.At.Compare(t) })
+		return i
+	}
+	return h.hours[at(from):at(to)]
+}
+
+// upHour is the beginning of the first whole hour at or after t.
+func upHour(t time.Time) time.Time {
+	h := t.UTC().Truncate(time.Hour)
+	if h.Before(t) {
+		h = h.Add(time.Hour)
+	}
+	return h
+}
+
+// evidenceKinds are what water does and BMCs tell, for finding when it began. Silence counts only close to the incident: it has many causes.
+var evidenceKinds = map[health.Kind]time.Duration{
+	health.KindLeakDetected: lookBack, health.KindCondensationRisk: lookBack, health.KindHumidityHigh: lookBack, health.KindDetectorFault: lookBack,
+	health.KindInputLost: 2 * 24 * time.Hour, health.KindInputOutOfRange: 2 * 24 * time.Hour, health.KindIntrusion: 2 * 24 * time.Hour,
+	health.KindCommLost: 2 * time.Hour,
+}
+
+// firstEvidence is the first event of the affected servers before the incident that may belong to it, and what it was.
+func firstEvidence(ctx context.Context, r report.Reader, q *Request) (time.Time, string, error) {
+	first, what := q.Incident, ""
+	if !q.FirstEvidence.IsZero() && q.FirstEvidence.Before(first) {
+		first = q.FirstEvidence
+	}
+	for _, id := range q.Targets {
+		events, err := r.Events(ctx, id, q.Incident.Add(-lookBack), q.Incident)
+		if err != nil {
+			return first, what, err
+		}
+		for _, e := range events {
+			back, ok := evidenceKinds[e.Kind]
+			electrical := (e.Class == health.ClassVoltage || e.Class == health.ClassPSU || e.Class == health.ClassCurrent) && e.Severity == health.SeverityCritical
+			if electrical && !ok {
+				back, ok = 2*24*time.Hour, true
+			}
+			if !ok || e.Transition != health.Asserted && e.Transition != health.Escalated && e.Transition != health.Momentary || e.AtStart {
+				continue
+			}
+			if e.At.Before(first) && !e.At.Before(q.Incident.Add(-back)) {
+				first, what = e.At, string(id)+": "+e.Message
+			}
+		}
+	}
+	return first, what, nil
+}
+
+// explained tells whether an attestation explains an event or its fault.
+func (q *Request) explained(t health.TargetID, ids ...string) bool {
+	for _, a := range q.Attestations {
+		if a.What != "explanation" || len(a.Event) < 6 || len(a.Targets) > 0 && !slices.Contains(a.Targets, t) {
+			continue
+		}
+		for _, id := range ids {
+			if id != "" && strings.HasPrefix(id, a.Event) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// attested tells whether someone attests something of a server, at or after a moment.
+func (q *Request) attested(what string, t health.TargetID, since time.Time) bool {
+	return slices.ContainsFunc(q.Attestations, func(a Attestation) bool {
+		return a.What == what && !a.At.Before(since) && !a.At.After(q.GeneratedAt) && (len(a.Targets) == 0 || slices.Contains(a.Targets, t))
+	})
+}

@@ -1,0 +1,238 @@
+package verification
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"dewline/health"
+)
+
+// seriesKey names a series of one server.
+type seriesKey struct {
+	component health.ComponentID
+	quantity  health.Quantity
+	unit      health.Unit
+	derived   bool
+}
+
+func keyOf(s *health.HourSeries) seriesKey {
+	return seriesKey{s.Component, s.Quantity, s.Unit, s.Derived}
+}
+
+func find(f *health.HourFacts, k seriesKey) *health.HourSeries {
+	for i := range f.Series {
+		if keyOf(&f.Series[i]) == k {
+			return &f.Series[i]
+		}
+	}
+	return nil
+}
+
+// hourKind is how an hour counts.
+type hourKind uint8
+
+const (
+	hourUnread hourKind = iota
+	hourCounted
+	hourOff     // the host was off in it
+	hourIdle    // under half the baseline's power
+	hourUnknown // host power, or the power drawn, is not known
+	hourFrozen  // every sensor that varies stood still
+)
+
+// windows places a server's windows. The evidence is that of the incident; varying are the sensors that vary in the baseline.
+func (h *history) windows(q *Request, evidence time.Time, varying map[seriesKey]bool) (Windows, map[time.Time]hourKind) {
+	w := Windows{BaselineFrom: h.baseFrom, BaselineTo: h.base, SoakPlanned: q.Soak.Hours(), Restored: "not_restored"}
+	base := h.within(w.BaselineFrom, w.BaselineTo)
+	var draws []float64
+	power, hasPower := mainPower(base)
+	for _, f := range base {
+		if len(f.Series)+len(f.Parts) > 0 {
+			w.Hours++
+		}
+		if s := find(f, power); hasPower && s != nil && f.Power.On > 0 && f.Power.Off == 0 {
+			draws = append(draws, s.Median)
+		}
+	}
+	if len(draws) > 0 {
+		m := median(draws)
+		w.PowerMedian = &m
+	}
+
+	// The outage: the first time after the evidence that the host was off, or nothing answered, until it was on again.
+	after := h.within(evidence.UTC().Truncate(time.Hour), h.until)
+	down := func(f *health.HourFacts) bool { return f.Power.Off > 0 || f.Power.On == 0 }
+	from := slices.IndexFunc(after, func(f *health.HourFacts) bool { return down(f) && f.At.Before(q.Incident.Add(lookBack)) })
+	switch {
+	case len(after) == 0:
+	case from < 0:
+		w.Restored, w.SoakFrom = "never_off", upHour(q.Incident)
+	default:
+		w.OutageFrom = maxTime(after[from].At, evidence)
+		if up := slices.IndexFunc(after[from:], func(f *health.HourFacts) bool { return !down(f) }); up >= 0 {
+			w.Restored, w.OutageTo = "observed", after[from+up].At
+			w.SoakFrom = w.OutageTo
+		}
+	}
+	if !q.PowerRestored.IsZero() {
+		w.Restored, w.SoakFrom = "attested", upHour(q.PowerRestored)
+		if !w.OutageFrom.IsZero() {
+			w.OutageTo = q.PowerRestored
+		}
+	}
+	if w.SoakFrom.IsZero() {
+		return w, nil
+	}
+	w.SoakTo = h.until
+	// The soak begins anew after the last critical fault or leak in it.
+	for _, e := range h.events {
+		if e.At.Before(w.SoakFrom) || !worrying(&e) || q.explained(h.target.ID, e.ID, e.FaultID) {
+			continue
+		}
+		if again := upHour(e.At); again.After(w.SoakFrom) && again.After(w.Restarted) {
+			w.Restarted = again
+		}
+	}
+	kinds := map[time.Time]hourKind{}
+	for _, f := range h.within(w.SoakFrom, w.SoakTo) {
+		k := kindOf(f, power, hasPower, w.PowerMedian, varying)
+		kinds[f.At] = k
+		if f.At.Before(w.Restarted) {
+			continue
+		}
+		switch k {
+		case hourCounted:
+			w.SoakCounted++
+		case hourOff:
+			w.SoakOff++
+		case hourIdle:
+			w.SoakIdle++
+		case hourUnknown:
+			w.SoakUnknown++
+		}
+	}
+	return w, kinds
+}
+
+// worrying is an event after which a soak begins anew.
+func worrying(e *health.Event) bool {
+	up := e.Transition == health.Asserted || e.Transition == health.Escalated || e.Transition == health.Momentary
+	return up && (e.Severity == health.SeverityCritical || e.Kind == health.KindLeakDetected)
+}
+
+func kindOf(f *health.HourFacts, power seriesKey, hasPower bool, baseline *float64, varying map[seriesKey]bool) hourKind {
+	switch {
+	case f.Power.Off > 0:
+		return hourOff
+	case f.Power.On == 0:
+		if !f.Whole && len(f.Series) > 0 {
+			return hourUnknown
+		}
+		return hourUnread
+	case frozen(f, varying):
+		return hourFrozen
+	case baseline == nil:
+		return hourCounted // no meter: the host's word alone; the report says so
+	}
+	s := find(f, power)
+	switch {
+	case !hasPower || s == nil:
+		return hourUnknown
+	case s.Median < minPower**baseline:
+		return hourIdle
+	}
+	return hourCounted
+}
+
+// mainPower is the series that measures what the whole machine draws: the largest one.
+func mainPower(hours []*health.HourFacts) (seriesKey, bool) {
+	sums := map[seriesKey][]float64{}
+	for _, f := range hours {
+		for i := range f.Series {
+			s := &f.Series[i]
+			if (s.Quantity == health.Power || s.Quantity == health.InputPower) && s.Unit == health.Watt && f.Power.Off == 0 {
+				sums[keyOf(s)] = append(sums[keyOf(s)], s.Median)
+			}
+		}
+	}
+	var best seriesKey
+	greatest, found := 0.0, false
+	for k, v := range sums {
+		if m := median(v); m > greatest || m == greatest && found && k.component < best.component {
+			best, greatest, found = k, m, true
+		}
+	}
+	return best, found && greatest > 0
+}
+
+// varyingOf are the sensors that vary: in a quarter of the hours at least, not all values of the hour are one.
+func varyingOf(hours []*health.HourFacts) map[seriesKey]bool {
+	type tally struct{ moved, of int }
+	counts := map[seriesKey]*tally{}
+	for _, f := range hours {
+		if f.Power.Off > 0 {
+			continue
+		}
+		for i := range f.Series {
+			s := &f.Series[i]
+			if s.N < 3 || s.Derived || s.Quantity == health.ClockSkew {
+				continue
+			}
+			c := counts[keyOf(s)]
+			if c == nil {
+				c = &tally{}
+				counts[keyOf(s)] = c
+			}
+			c.of++
+			if s.Min != s.Max {
+				c.moved++
+			}
+		}
+	}
+	out := map[seriesKey]bool{}
+	for k, c := range counts {
+		if c.of >= 12 && 4*c.moved >= c.of {
+			out[k] = true
+		}
+	}
+	return out
+}
+
+// minVarying is how many sensors that vary it takes to tell that all stand still.
+const minVarying = 3
+
+// frozen tells that every sensor that varies stood still for the hour: a BMC that repeats itself.
+func frozen(f *health.HourFacts, varying map[seriesKey]bool) bool {
+	if len(varying) < minVarying || f.Power.On == 0 {
+		return false
+	}
+	seen := 0
+	for i := range f.Series {
+		s := &f.Series[i]
+		if !varying[keyOf(s)] || s.N < 3 {
+			continue
+		}
+		if s.Min != s.Max {
+			return false
+		}
+		seen++
+	}
+	return seen >= minVarying
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	n := len(s)
+	return (s[(n-1)/2] + s[n/2]) / 2
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if cmp.Compare(a.UnixNano(), b.UnixNano()) >= 0 {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,52 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"dewline/health"
+)
+
+// PartsAt is what the parts of a target were, as its visits up to a moment had told: serial, firmware, place, and when it became so
+// (zero where those visits are gone). Presence and state are not of that time, and left unknown. It needs the visits of that hour
+// or of one before: ok is false if there are none.
+func (db *DB) PartsAt(ctx context.Context, id health.TargetID, at time.Time) (parts []health.KnownComponent, identity health.Identity, ok bool, err error) {
+	err = db.snapshotTx(ctx, func(tx *sql.Tx) error {
+		n, err := targetNumber(ctx, tx, id)
+		if err != nil || n == 0 {
+			return err
+		}
+		var seq sql.NullInt64
+		if err := tx.QueryRowContext(ctx, "SELECT max(seq) FROM visits WHERE target = ? AND hour < ?", n, hourOf(at.UnixNano())+1).Scan(&seq); err != nil {
+			return err
+		}
+		if ok = seq.Valid; !ok {
+			return nil
+		}
+		if err := each(ctx, tx, func(rows *sql.Rows) error {
+			var c, detail health.KnownComponent
+			var since sql.NullInt64
+			if err := rows.Scan(&c.ID, &c.Class, &c.Name, fromJSON{&detail.Component}, &since); err != nil {
+				return err
+			}
+			detail.ID, detail.Class, detail.Name = c.ID, c.Class, c.Name
+			if since.Valid {
+				detail.Since = hourTime(since.Int64)
+			}
+			parts = append(parts, detail)
+			return nil
+		}, `SELECT h.id, h.class, h.name, h.detail, (SELECT v.hour FROM visits v WHERE v.seq = h.seq) FROM component_history h
+			WHERE h.target = ?1 AND h.seq = (SELECT max(seq) FROM component_history x WHERE x.target = ?1 AND x.id = h.id AND x.seq <= ?2)
+			ORDER BY h.id`, n, seq.Int64); err != nil {
+			return err
+		}
+		return each(ctx, tx, func(rows *sql.Rows) error { return rows.Scan(fromJSON{&identity}) },
+			"SELECT identity FROM identity_history WHERE target = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", n, seq.Int64)
+	})
+	if err != nil {
+		return nil, health.Identity{}, false, fmt.Errorf("read what the parts of %q were at %s: %w", id, at.UTC().Format(time.RFC3339), err)
+	}
+	return parts, identity, ok, nil
+}
