@@ -119,13 +119,20 @@ func (w *writer) logEntry(ctx context.Context, t *writerTarget, e *health.LogEnt
 
 // event writes an event. One without an ID gets the visit's with its ordinal: it must not be taken for another without one.
 func (w *writer) event(ctx context.Context, t *writerTarget, id string, e *health.Event) error {
-	// n goes up by one per row that is written, and only then: a chain over it has no holes.
-	return w.exec(ctx, `INSERT INTO events (n, id, seq, target, component, class, kind, severity, transition, rule, message,
-		evidence, at, source, source_time, at_start, fault)
-		VALUES ((SELECT coalesce(max(n), 0) + 1 FROM events), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	// n goes up by one per row that is written, and only then: the chain over it has no holes.
+	n := w.link.n + 1
+	content := contentOf(n, id, t.name, e)
+	head := chained(w.link.head, content)
+	wrote, err := w.changes(ctx, `INSERT INTO events (n, id, seq, target, component, class, kind, severity, transition, rule, message,
+		evidence, at, source, source_time, at_start, fault, content, chain)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`,
-		id, w.seq, t.n, string(e.Component), string(e.Class), string(e.Kind), severity(e.Severity), string(e.Transition),
-		e.Rule, e.Message, stringList(e.Evidence), ns(e.At), e.Source, bmcTime(e.SourceTime), e.AtStart, e.FaultID)
+		n, id, w.seq, t.n, string(e.Component), string(e.Class), string(e.Kind), severity(e.Severity), string(e.Transition),
+		e.Rule, e.Message, stringList(e.Evidence), ns(e.At), e.Source, bmcTime(e.SourceTime), e.AtStart, e.FaultID, content, head)
+	if err == nil && wrote > 0 {
+		w.link = link{n, head}
+	}
+	return err
 }
 
 // severity is the word of s; a value outside the list is unknown, and never keeps its visit from being stored.

@@ -29,6 +29,7 @@ type writer struct {
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
 	seq     int64 // the last one given
+	link    link  // the last event written
 	closed  int64 // hours below have, or may have, blocks
 	targets map[string]*writerTarget
 	touched map[string]*writerTarget // by the transaction under way
@@ -53,6 +54,9 @@ func (w *writer) connect(ctx context.Context) error {
 		coalesce((SELECT max(seq) FROM visits), 0), coalesce((SELECT max(seq) FROM latest), 0),
 		coalesce((SELECT max(cursor) FROM sinks), 0)),
 		coalesce((SELECT max(hour) + 1 FROM blocks), 0)`).Scan(&w.seq, &w.closed)
+	if err == nil {
+		err = w.loadLink(ctx)
+	}
 	if err != nil {
 		return errors.Join(err, w.disconnect())
 	}
@@ -193,10 +197,10 @@ func (w *writer) transact(ctx context.Context, batch []*op, savepoints bool) (al
 		}
 	}
 	w.touched = map[string]*writerTarget{}
-	seq := w.seq
+	seq, end := w.seq, w.link
 	defer func() {
 		if err != nil {
-			w.seq = seq
+			w.seq, w.link = seq, end
 			w.forget()
 			// SQLite rolls back by itself on some errors; then there is nothing left to roll back, and that is no error.
 			if _, err := w.conn.ExecContext(ctx, "ROLLBACK"); err != nil && !alone {
@@ -220,7 +224,7 @@ func (w *writer) transact(ctx context.Context, batch []*op, savepoints bool) (al
 				return false, err
 			}
 		}
-		before := w.seq
+		before, link := w.seq, w.link
 		if o.visit != nil {
 			o.seq, o.err = w.visit(ctx, o.visit)
 		} else {
@@ -233,6 +237,7 @@ func (w *writer) transact(ctx context.Context, batch []*op, savepoints bool) (al
 		case !savepoints:
 			return true, o.err
 		default:
+			w.link = link
 			w.seq, o.seq, o.err = before, 0, fmt.Errorf("%w: %w", health.ErrRefused, o.err)
 			w.forget()
 			if err := w.exec(ctx, "ROLLBACK TO op"); err != nil {
