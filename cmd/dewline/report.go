@@ -25,6 +25,7 @@ import (
 	"dewline/report/evidence"
 	"dewline/report/render"
 	"dewline/report/verification"
+	"dewline/store/sqlite"
 )
 
 func (p *program) reportCommand() *cobra.Command {
@@ -228,6 +229,10 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	if err := choose(ctx, r, o, q); err != nil {
 		return err
 	}
+	var chain []sqlite.Link
+	if chain, err = readChain(ctx, db, q); err != nil {
+		return err
+	}
 	rep, err := verification.Build(ctx, r, *q)
 	if err != nil {
 		return err
@@ -247,6 +252,16 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 		if err := evidenceFiles(ctx, tmp, r, rep, o.raw); err != nil {
 			return err
 		}
+		if err := jsonLines(filepath.Join(tmp, "data", "chain.jsonl"), func(put func(any) error) error {
+			for _, l := range chain {
+				if err := put(l); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 		comment := fmt.Sprintf("dewline hardware verification, incident %s, %s, verdict %s, made %s", q.Incident.Format(time.RFC3339), plural(len(rep.Servers), "server"), rep.Verdict, q.GeneratedAt.Format(time.RFC3339))
 		if rep.Simulated {
 			comment = "SIMULATED " + comment
@@ -261,6 +276,27 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 		}
 	}
 	return p.sayVerdict(rep, texts, o.out)
+}
+
+// readChain checks the chain of all events, and gives its links since the beginning of the baseline.
+func readChain(ctx context.Context, db *sqlite.DB, q *verification.Request) ([]sqlite.Link, error) {
+	from := q.Incident.Add(-q.Baseline - 9*24*time.Hour) // evidence may lie a week and a day before the incident
+	first, err := db.FirstEvent(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	links := []sqlite.Link{}
+	err = db.Chain(ctx, 1, func(l sqlite.Link) error {
+		if first > 0 && l.N >= first {
+			links = append(links, l)
+		}
+		q.ChainHead, q.ChainLength = l.Chain, l.N
+		return nil
+	})
+	if errors.Is(err, sqlite.ErrChain) {
+		q.ChainBroken, err = err.Error(), nil
+	}
+	return links, err
 }
 
 func (o *verificationOptions) keyPath(dir string) string {

@@ -36,7 +36,7 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 		Version: 1, Kind: "verification", Title: q.Title, Reference: q.Reference, GeneratedAt: q.GeneratedAt, Program: q.Program, ConfigSum: q.ConfigSum,
 		MadeBy: q.MadeBy, Source: r.Source(), Elsewhere: q.ElsewhereFrom, Gates: Gates, Servers: []Server{}, Controls: []string{}, Attestations: q.Attestations,
 		Incident: Incident{ID: q.IncidentID, Reported: q.Incident, FirstEvidence: evidence, Evidence: what, PowerRestored: q.PowerRestored},
-		Chain:    Chain{q.ChainHead, q.ChainLength}, Limits: Unseen,
+		Chain:    Chain{q.ChainHead, q.ChainLength, q.ChainBroken}, Limits: Unseen,
 	}
 	if out.Attestations == nil {
 		out.Attestations = []Attestation{}
@@ -217,6 +217,9 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 	}
 	if !q.attested("inspection", h.target.ID, evidence) {
 		rs.add("inspection", "", "reason.inspection")
+	}
+	if q.ChainBroken != "" {
+		rs.add("chain", "", "reason.chain", q.ChainBroken)
 	}
 	if q.ElsewhereFrom != "" {
 		rs.add("other_source", "", "reason.other_source", q.ElsewhereFrom)

@@ -25,6 +25,7 @@ var Gates = []Gate{
 	{"visits", Inconclusive, "under 99 % of due visits were read, in the baseline or the soak"},
 	{"parts", Inconclusive, "under 95 % of due readings of a component's quantity, in the baseline or the soak; frozen hours are none"},
 	{"log", Inconclusive, "a hardware log was cleared, was full, overflowed, lost entries or was switched off since the baseline began"},
+	{"chain", Inconclusive, "the chain of events in the store is broken: one was changed or taken out"},
 	{"expected", Inconclusive, "a part that was there before, or that the configuration expects, was not read"},
 	{"soak", Inconclusive, "the soak is not complete"},
 	{"soak_fault", Inconclusive, "a critical fault or a leak came up during the soak, even if it went again: the soak restarts, unless an attestation explains it"},

@@ -65,6 +65,7 @@ type Request struct {
 	MadeBy        string
 	ChainHead     string // of the hash chain of the event log
 	ChainLength   int64
+	ChainBroken   string // what is wrong with it; "" if it was checked and is whole
 	// ElsewhereFrom names a source other than the embedded store for a part of the data; "" if there is none.
 	ElsewhereFrom string
 }
@@ -121,6 +122,7 @@ type Incident struct {
 type Chain struct {
 	Head   string `json:"head,omitempty"`
 	Length int64  `json:"length"`
+	Broken string `json:"broken,omitempty"`
 }
 
 // Statistics are those of small numbers: what "nothing happened" can bear.

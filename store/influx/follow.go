@@ -47,6 +47,9 @@ func (s *Sink) Run(ctx context.Context) error {
 		for len(visits) > 0 {
 			s.pending(visits[0].At())
 			pts, n := s.take(visits)
+			if a, ok := s.anchor(ctx, visits[0]); ok {
+				pts = append([]point{a}, pts...)
+			}
 			seq := visits[n-1].Seq
 			if !s.deliver(ctx, pts, seq) {
 				return nil

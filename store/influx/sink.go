@@ -62,6 +62,8 @@ type Sink struct {
 	back    backoff
 	batch   int // points in one write; a 413 makes it less. Only Run's goroutine uses it
 	refused map[string]bool
+	// anchored is the last day whose anchor was sent since the start. Only Run's goroutine uses it.
+	anchored time.Time
 
 	mu    sync.Mutex
 	state State

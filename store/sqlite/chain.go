@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"dewline/health"
 )
@@ -91,6 +92,15 @@ func (db *DB) ChainHead(ctx context.Context) (head string, length int64, err err
 		return "", 0, fmt.Errorf("read the chain of events: %w", err)
 	}
 	return head, length, nil
+}
+
+// FirstEvent is the number of the first event at or after a time; 0 if there is none.
+func (db *DB) FirstEvent(ctx context.Context, since time.Time) (n int64, err error) {
+	if err := each(ctx, db.read, func(rows *sql.Rows) error { return rows.Scan(&n) },
+		"SELECT coalesce(min(n), 0) FROM events WHERE at >= ?", since.UnixNano()); err != nil {
+		return 0, fmt.Errorf("read events: %w", err)
+	}
+	return n, nil
 }
 
 // ErrChain is wrapped when an event is not as it was chained, or one is missing.
