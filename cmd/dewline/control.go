@@ -21,7 +21,7 @@ import (
 )
 
 // The daemon listens on data_dir/control.sock, which only its owner can open. HTTP over it carries what other dewline
-// commands ask of it: POST /poll, POST /reload.
+// commands ask of it: POST /poll, POST /reload, POST /quarantine.
 
 // controlSocket is the path of the daemon's socket.
 func controlSocket(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
@@ -60,6 +60,7 @@ func serveControl(ctx context.Context, l net.Listener, d *service) error {
 	mux.HandleFunc("POST /poll", func(w http.ResponseWriter, r *http.Request) { answerPoll(w, r, d.collector) })
 	mux.HandleFunc("POST /watches", d.answerWatches)
 	mux.HandleFunc("POST /reload", d.answerReload)
+	mux.HandleFunc("POST /quarantine", d.answerQuarantine)
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),

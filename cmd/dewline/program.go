@@ -126,8 +126,21 @@ It only reads: nothing is ever written to a BMC.`,
 	})
 	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.quirksCommand(), p.incidentsCommand(), p.backupCommand(),
 		p.exportCommand(), p.reportCommand(), p.versionCommand())
-	root.AddCommand(p.recordCommand())
-	for _, c := range root.Commands() { // wrong arguments are usage errors, everywhere alike
+	root.AddCommand(p.recordCommand(), p.quarantineCommand())
+	checkArguments(root)
+	root.Args = func(_ *cobra.Command, given []string) error {
+		if len(given) > 0 {
+			return usageError("unknown command %q\nTry 'dewline --help'.", given[0])
+		}
+		return nil
+	}
+	return root
+}
+
+// checkArguments makes wrong arguments usage errors, in all commands alike.
+func checkArguments(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		checkArguments(c)
 		if c.Args == nil {
 			c.Args = cobra.NoArgs
 		}
@@ -139,13 +152,6 @@ It only reads: nothing is ever written to a BMC.`,
 			return nil
 		}
 	}
-	root.Args = func(_ *cobra.Command, given []string) error {
-		if len(given) > 0 {
-			return usageError("unknown command %q\nTry 'dewline --help'.", given[0])
-		}
-		return nil
-	}
-	return root
 }
 
 // format is the value of -o.

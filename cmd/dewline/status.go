@@ -52,11 +52,13 @@ type collectorStatus struct {
 	Quarantined int                `json:"quarantined"`
 	StoreBytes  int64              `json:"store_bytes"`
 	// GivenUp is how many visits retention dropped before the sink took them.
-	GivenUp      map[string]int64 `json:"given_up"`
-	RawSince     string           `json:"raw_since,omitempty"`
-	RollupsSince string           `json:"rollups_since,omitempty"`
-	CappedBefore string           `json:"size_capped_before,omitempty"`
-	Backup       *backupStatus    `json:"backup,omitempty"`
+	GivenUp map[string]int64 `json:"given_up"`
+	// QuarantineDropped is how many refused points went because the quarantine was full.
+	QuarantineDropped map[string]int64 `json:"quarantine_dropped"`
+	RawSince          string           `json:"raw_since,omitempty"`
+	RollupsSince      string           `json:"rollups_since,omitempty"`
+	CappedBefore      string           `json:"size_capped_before,omitempty"`
+	Backup            *backupStatus    `json:"backup,omitempty"`
 }
 
 type backupStatus struct {
@@ -171,7 +173,7 @@ func newStatusDoc(s sqlite.Status) statusDoc {
 
 // newCollectorStatus tells how far each sink is behind: the age of the oldest visit it has not taken, 0 for none.
 func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, error) {
-	c := &collectorStatus{LagSeconds: map[string]float64{}, GivenUp: map[string]int64{}}
+	c := &collectorStatus{LagSeconds: map[string]float64{}, GivenUp: map[string]int64{}, QuarantineDropped: map[string]int64{}}
 	sinks, err := db.Sinks(ctx)
 	if err != nil {
 		return nil, err
@@ -181,7 +183,7 @@ func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, e
 		if err != nil {
 			return nil, err
 		}
-		c.LagSeconds[s.Name], c.GivenUp[s.Name] = 0, s.GivenUp
+		c.LagSeconds[s.Name], c.GivenUp[s.Name], c.QuarantineDropped[s.Name] = 0, s.GivenUp, s.Dropped
 		if len(next) > 0 {
 			c.LagSeconds[s.Name] = max(0, time.Since(next[0].At()).Seconds())
 		}
@@ -228,9 +230,14 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 		fmt.Fprintf(p.stdout, ", %s %s behind", name, time.Duration(lag*float64(time.Second)).Round(time.Second))
 	}
 	if c.Quarantined > 0 {
-		fmt.Fprintf(p.stdout, ", %s refused by %s and kept in quarantine", count(c.Quarantined, "point"), influx.DefaultName)
+		fmt.Fprintf(p.stdout, ", %s refused by %s and kept in quarantine (`dewline quarantine`)", count(c.Quarantined, "point"), influx.DefaultName)
 	}
 	fmt.Fprintln(p.stdout)
+	for name, n := range c.QuarantineDropped {
+		if n > 0 {
+			fmt.Fprintf(p.stdout, "%s went from the full quarantine of %s\n", count(int(n), "refused point"), name)
+		}
+	}
 	for name, n := range c.GivenUp {
 		if n > 0 {
 			fmt.Fprintf(p.stdout, "%d visits were dropped before %s took them\n", n, name)

@@ -26,5 +26,5 @@ func (s *Sink) anchor(ctx context.Context, v *health.Visit) (p point, ok bool) {
 		return point{}, false // an anchor is worth no outage; the next batch tries again
 	}
 	s.anchored = day
-	return point{fmt.Sprintf("hw_chain head=%q,length=%di %d", head, length, day.UnixNano()), v.Seq}, true
+	return point{line: fmt.Sprintf("hw_chain head=%q,length=%di %d", head, length, day.UnixNano()), seq: v.Seq}, true
 }

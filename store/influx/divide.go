@@ -21,7 +21,7 @@ func (s *Sink) put(ctx context.Context, pts []point) ([]health.Rejected, error) 
 	if len(pts) == 1 || f.verdict == refused && dropped(f.text) == len(pts) {
 		rows := make([]health.Rejected, len(pts))
 		for i, p := range pts {
-			rows[i] = health.Rejected{Seq: p.seq, Line: p.line, Error: fieldText(s.hide.Replace(f.text))}
+			rows[i] = health.Rejected{ID: p.id, Seq: p.seq, Line: p.line, Error: fieldText(s.hide.Replace(f.text))}
 		}
 		return rows, nil
 	}

@@ -397,7 +397,7 @@ func FuzzAnswers(f *testing.F) {
 		if (fail.verdict == refused || fail.verdict == oversize) && status != 400 && status != 422 && status != 413 {
 			t.Errorf("status %d blames the points", status)
 		}
-		pts := []point{{"hw_fan,a=b x=1 1", 1}, {"hw_psu,a=b x=1 1", 1}, {"hw_fan,a=b y=1 1", 2}}
+		pts := []point{{line: "hw_fan,a=b x=1 1", seq: 1}, {line: "hw_psu,a=b x=1 1", seq: 1}, {line: "hw_fan,a=b y=1 1", seq: 2}}
 		a, b := divide(pts, fail)
 		if len(a) == 0 || len(b) == 0 || len(a)+len(b) != len(pts) {
 			t.Errorf("divided into %d and %d", len(a), len(b))

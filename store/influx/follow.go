@@ -28,6 +28,10 @@ func (s *Sink) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	for {
 		changed := s.log.Changed() // before After: what commits in between wakes us
+		released, ok := s.sendReleased(ctx)
+		if !ok {
+			return nil
+		}
 		var visits []*health.Visit
 		if !s.insist(ctx, "read the log", func(ctx context.Context) (err error) {
 			visits, err = s.log.After(ctx, cursor, fetch)
@@ -37,6 +41,9 @@ func (s *Sink) Run(ctx context.Context) error {
 		}
 		if len(visits) == 0 {
 			s.pending(time.Time{})
+			if released > 0 { // there may be more
+				continue
+			}
 			select {
 			case <-changed:
 				continue
@@ -63,6 +70,7 @@ func (s *Sink) Run(ctx context.Context) error {
 type point struct {
 	line string
 	seq  int64
+	id   int64 // in quarantine, of a point that was refused before
 }
 
 // take encodes visits from the front until a batch is full, at least one, and says how many.
@@ -74,7 +82,7 @@ func (s *Sink) take(visits []*health.Visit) (pts []point, n int) {
 			break
 		}
 		for _, l := range lines {
-			pts = append(pts, point{l, v.Seq})
+			pts = append(pts, point{line: l, seq: v.Seq})
 		}
 		n++
 	}

@@ -28,6 +28,10 @@ type Log interface {
 	SetSinkCursor(ctx context.Context, name string, seq int64) error
 	// Quarantine keeps lines the server refused. The same line of the same visit twice is kept once.
 	Quarantine(ctx context.Context, sink string, rows []health.Rejected) error
+	// Released is up to limit quarantined lines that a person wants sent again, oldest first. A release wakes Changed.
+	Released(ctx context.Context, sink string, limit int) ([]health.Rejected, error)
+	// Settle takes the delivered ones of these out of quarantine; the refused ones stay there.
+	Settle(ctx context.Context, sink string, delivered []int64, refused []health.Rejected) error
 }
 
 // Defaults of Options.

@@ -225,7 +225,7 @@ func (db *DB) closeFiles() error {
 // Dir is the absolute path of the store's folder.
 func (db *DB) Dir() string { return db.dir }
 
-// Changed is closed by the next commit of a visit. A follower takes it anew in every turn, before it asks After: what commits
+// Changed is closed by the next commit of a visit, and when refused lines are released. A follower takes it anew in every turn, before it asks After: what commits
 // in between then wakes it at once. Many may wait for the same one. Never nil.
 func (db *DB) Changed() <-chan struct{} {
 	db.wake.Lock()

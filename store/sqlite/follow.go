@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -247,48 +246,4 @@ func (db *DB) SetSinkCursor(ctx context.Context, sink string, seq int64) error {
 		return fmt.Errorf("set cursor of sink %q: %w", sink, err)
 	}
 	return nil
-}
-
-// Quarantine keeps lines aside that a sink's far end refused for ever. The same line of the same visit is kept once, with its
-// first error, so that a repeated call changes nothing. All rows are kept or none.
-func (db *DB) Quarantine(ctx context.Context, sink string, rows []health.Rejected) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	now := time.Now().UnixNano()
-	err := db.submit(ctx, &op{do: func(ctx context.Context, w *writer) error {
-		for _, r := range rows {
-			key := sha256.Sum256(append(appendBytes(appendInt(nil, r.Seq), sink), r.Line...))
-			if err := w.exec(ctx, `INSERT INTO quarantine (key, sink, seq, line, error, at) VALUES (?, ?, ?, ?, ?, ?)
-				ON CONFLICT DO NOTHING`, key[:16], sink, r.Seq, r.Line, r.Error, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	}})
-	if err != nil {
-		return fmt.Errorf("quarantine %d lines of sink %q: %w", len(rows), sink, err)
-	}
-	return nil
-}
-
-// Quarantined is how many lines stand in quarantine, all sinks together.
-func (db *DB) Quarantined(ctx context.Context) (int, error) {
-	var n int
-	err := db.read.QueryRowContext(ctx, "SELECT count(*) FROM quarantine").Scan(&n)
-	return n, err
-}
-
-// Rejected is what stands in quarantine for a sink, oldest first.
-func (db *DB) Rejected(ctx context.Context, sink string) ([]health.Rejected, error) {
-	var out []health.Rejected
-	err := each(ctx, db.read, func(rows *sql.Rows) error {
-		var r health.Rejected
-		if err := rows.Scan(&r.Line, &r.Error, &r.Seq); err != nil {
-			return err
-		}
-		out = append(out, r)
-		return nil
-	}, "SELECT line, error, seq FROM quarantine WHERE sink = ? ORDER BY id", sink)
-	return out, err
 }

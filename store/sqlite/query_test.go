@@ -122,21 +122,6 @@ func TestComponentsAndTheirHistory(t *testing.T) {
 	}
 }
 
-func TestRejectedLinesCanBeRead(t *testing.T) {
-	db := openIn(t, t.TempDir(), Options{})
-	rows := []health.Rejected{{Line: "hw_fan speed_rpm=1", Error: "field type conflict", Seq: 1}, {Line: "b", Error: "c", Seq: 2}}
-	if err := db.Quarantine(t.Context(), "influx", rows); err != nil {
-		t.Fatal(err)
-	}
-	got, err := db.Rejected(t.Context(), "influx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := storetest.Diff(rows, got); d != "" {
-		t.Error(d)
-	}
-}
-
 func TestACursorPastTheEndIsRefused(t *testing.T) {
 	db := openIn(t, t.TempDir(), Options{})
 	if err := db.SetSinkCursor(t.Context(), "influx", 1); err == nil {

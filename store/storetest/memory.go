@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"dewline/health"
 )
@@ -20,6 +21,7 @@ type Memory struct {
 	known    map[health.TargetID]*health.Known
 	cursors  map[string]int64
 	rejected map[string][]health.Rejected
+	lastID   int64
 	changed  chan struct{}
 	refuse   func(*health.Visit) error
 }
@@ -182,7 +184,51 @@ func (m *Memory) Quarantine(ctx context.Context, sink string, rows []health.Reje
 	defer m.mu.Unlock()
 	for _, r := range rows {
 		if !slices.ContainsFunc(m.rejected[sink], func(o health.Rejected) bool { return o.Seq == r.Seq && o.Line == r.Line }) {
+			m.lastID++
+			r.ID, r.At, r.Released = m.lastID, time.Now().UTC().Round(0), false
 			m.rejected[sink] = append(m.rejected[sink], r)
+		}
+	}
+	return nil
+}
+
+// Release has every refused line of a sink sent again.
+func (m *Memory) Release(sink string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.rejected[sink] {
+		m.rejected[sink][i].Released = true
+	}
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Released is up to limit released lines of a sink, oldest first.
+func (m *Memory) Released(ctx context.Context, sink string, limit int) ([]health.Rejected, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []health.Rejected
+	for _, r := range m.rejected[sink] {
+		if r.Released && len(out) < limit {
+			out = append(out, r)
+		}
+	}
+	return out, ctx.Err()
+}
+
+// Settle ends the release of lines: delivered ones go, refused ones stay with their new error.
+func (m *Memory) Settle(ctx context.Context, sink string, delivered []int64, refused []health.Rejected) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rejected[sink] = slices.DeleteFunc(m.rejected[sink], func(r health.Rejected) bool { return slices.Contains(delivered, r.ID) })
+	for _, r := range refused {
+		for i := range m.rejected[sink] {
+			if o := &m.rejected[sink][i]; o.ID == r.ID {
+				o.Released, o.Error = false, r.Error
+			}
 		}
 	}
 	return nil

@@ -251,3 +251,23 @@ func (s *Server) TryQuery(db, q string) ([]Series, error) {
 	}
 	return answer.Results[0].Series, nil
 }
+
+// Write stores lines that dewline would not write, and fails the test if the server does not take them.
+func (s *Server) Write(db, lines string) {
+	s.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, s.URL+"/write?"+url.Values{"db": {db}}.Encode(), strings.NewReader(lines))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.username != "" {
+		req.SetBasicAuth(s.username, s.password)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		s.t.Fatalf("write: %v", err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusNoContent {
+		s.t.Fatalf("write: status %d: %s", resp.StatusCode, body)
+	}
+}
