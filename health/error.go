@@ -22,6 +22,7 @@ const (
 	ReasonOverrun     Reason = "overrun"      // the visit before took too long
 	ReasonBackOff     Reason = "back_off"     // the BMC is left alone for a while after failures
 	ReasonSuspended   Reason = "suspended"    // its credential was denied by several targets and is not used
+	ReasonStale       Reason = "stale"        // what there is, is too old to say anything of now
 	ReasonUnmonitored Reason = "unmonitored"  // the target is no longer in the configuration
 )
 

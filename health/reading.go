@@ -25,6 +25,8 @@ const (
 	AbsoluteHumidity   Quantity = "absolute_humidity"
 	DewPoint           Quantity = "dew_point"
 	CondensationMargin Quantity = "condensation_margin"
+	DewPointError      Quantity = "dew_point_error"           // ±, of a dew point that dewline computed
+	MarginError        Quantity = "condensation_margin_error" // ±, of a margin that dewline computed
 	LifeLeft           Quantity = "life_left"
 	SpareLeft          Quantity = "spare_left"
 	MediaErrors        Quantity = "media_errors"

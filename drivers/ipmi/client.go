@@ -38,6 +38,7 @@ type Options struct {
 	// it, or a recording instead of it.
 	Exchange func(Exchange) Exchange
 	Now      func() time.Time // nil: time.Now; a replay tells the time of its recording
+	Leaks    []LeakProfile    // what is known of the polarity of leak sensors
 }
 
 const (
@@ -56,6 +57,8 @@ type Client struct {
 	tap  func(Exchange) Exchange // nil: none
 	now  func() time.Time
 	rows quirk.Table
+
+	leaks []LeakProfile
 
 	mem     *memory         // as of the last visit
 	memJSON json.RawMessage // the same, as it was given away
@@ -105,7 +108,7 @@ func Open(id health.TargetID, o Options) (*Client, error) {
 	if now == nil {
 		now = time.Now
 	}
-	return &Client{id: id, log: log, rows: rows, tap: o.Exchange, now: now, link: &link{address: address, log: log, login: login{
+	return &Client{id: id, log: log, rows: rows, leaks: slices.Clone(o.Leaks), tap: o.Exchange, now: now, link: &link{address: address, log: log, login: login{
 		user: o.Username, password: func() []byte { return crypto.PadPassword20([]byte(password.Reveal())) },
 		privilege: privilege, suites: slices.Clone(wanted), timeout: timeout,
 	}}}, nil
@@ -156,6 +159,8 @@ type visit struct {
 	clock func() time.Time
 	log   *slog.Logger
 	rows  quirk.Table
+	// leaks is what is known of the polarity of leak sensors.
+	leaks []LeakProfile
 	// checkSDR: compare the repository's stamp also outside the tiers that always do.
 	checkSDR bool
 	any      bool // something was read
@@ -183,7 +188,7 @@ func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot
 	c.recall(req.Memory)
 	c.link.begin(&count)
 	c.link.suite = c.mem.Suite
-	v := &visit{c: c.caller(), req: req, snap: snap, mem: c.mem, now: started, clock: c.now, log: c.log, rows: c.rows, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
+	v := &visit{c: c.caller(), req: req, snap: snap, mem: c.mem, now: started, clock: c.now, log: c.log, rows: c.rows, leaks: c.leaks, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
 	err := v.run(ctx)
 	if v.checkSDR && c.mem.SDR != nil {
 		c.checked = started
@@ -218,6 +223,7 @@ func (c *Client) recall(raw json.RawMessage) {
 	if err != nil {
 		c.log.Warn("learning anew", "error", err)
 	}
+	m.SDR.confirm(c.leaks)
 	c.mem = m
 }
 
@@ -342,6 +348,7 @@ func (v *visit) ensureSDR(ctx context.Context) error {
 	if fresh.Stamp != stampOf(repo) {
 		v.mem.Thresholds = nil
 	}
+	fresh.confirm(v.leaks)
 	v.mem.SDR = fresh
 	return err
 }

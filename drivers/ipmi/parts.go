@@ -16,6 +16,8 @@ type part struct {
 	class   health.Class
 	measure *measure // nil for sensors without a number
 	table   map[uint8]effect
+	// confirmed: a profile says what the states of this leak sensor mean.
+	confirmed bool
 
 	// What is the same at every visit: the codec's names come out of tables that it builds anew each time.
 	where string

@@ -122,7 +122,8 @@ func interpret(e *health.LogEntry, class health.Class, p *part) {
 		}
 		return
 	}
-	if class == health.ClassLeakDetector && e.SEL.EventType == eventState {
+	confirmed := p != nil && p.confirmed && p.event == e.SEL.EventType
+	if class == health.ClassLeakDetector && e.SEL.EventType == eventState && !confirmed {
 		// Asserted 1, or the end of 0, says "active"; that active means water is likely, not certain.
 		e.Kind, e.Severity = health.KindLeakDetected, warning
 		if (off == 1) == e.SEL.Deassert {
@@ -131,6 +132,9 @@ func interpret(e *health.LogEntry, class health.Class, p *part) {
 		return
 	}
 	table := effects(e.SEL.SensorType, e.SEL.EventType, class)
+	if confirmed {
+		table = p.table
+	}
 	x, known := table[off]
 	switch {
 	case !known:

@@ -280,45 +280,6 @@ func (p *part) discrete(c *health.Component, r raw) {
 	addConditions(c, worst)
 }
 
-// ambiguousLeak is what a detector says whose states have no agreed meaning. Generic "asserted" is taken for water, with a
-// warning and not more; so is a vendor's own state other than that in which the detector was first seen. The opposite is
-// never taken for a dry floor: the state stays unknown.
-func (v *visit) ambiguousLeak(p *part, r raw, o *observed) {
-	if p.table != nil || p.event == eventThreshold || r.unavailable || !r.scanning || !r.has {
-		return
-	}
-	mask := p.mask & 0x7fff
-	if mask == 0 {
-		mask = 0x7fff
-	}
-	states := r.states & mask
-	c := &o.component
-	leak := health.Condition{Kind: health.KindLeakDetected, Severity: health.SeverityOK, Evidence: c.Status + " (polarity unconfirmed)"}
-	if p.event == eventState {
-		if states&2 != 0 {
-			leak.Severity = warning
-		}
-	} else {
-		first, known := v.mem.Leaks[p.key.String()]
-		if !known {
-			if v.mem.Leaks == nil {
-				v.mem.Leaks = map[string]uint16{}
-			}
-			v.mem.Leaks[p.key.String()], first = states, states
-		}
-		if states != first {
-			leak.Severity = warning
-			leak.Evidence = fmt.Sprintf("%s, first seen as: %s (meaning unconfirmed)", c.Status, p.asserted(first))
-		}
-	}
-	c.Conditions = append(c.Conditions, leak)
-	c.State = health.Unknown
-	if leak.Severity == warning {
-		c.State = health.Warning
-	}
-	c.Status = clip(leak.Evidence)
-}
-
 // asserted are the asserted states in the specification's words.
 func (p *part) asserted(states uint16) string {
 	var w []string

@@ -81,6 +81,27 @@ func detector(p *part, d *detectorDoc) {
 		fault("Enabled=false")
 	}
 	fine(p, health.KindDetectorFault, d.Status.State != "" || ds != "", p.Status)
+	inspect(p)
+}
+
+// inspect says what to do where a detector is wet and at fault: it fails wet, and a soaked one is at fault.
+func inspect(p *part) {
+	worst := func(k health.Kind) (s health.Severity) {
+		for _, c := range p.Conditions {
+			if c.Kind == k {
+				s = max(s, c.Severity)
+			}
+		}
+		return s
+	}
+	if worst(health.KindLeakDetected) <= health.SeverityOK || worst(health.KindDetectorFault) <= health.SeverityOK {
+		return
+	}
+	for i := range p.Conditions {
+		if c := &p.Conditions[i]; c.Severity > health.SeverityOK && (c.Kind == health.KindLeakDetected || c.Kind == health.KindDetectorFault) {
+			c.Evidence += "; leak or failed detector: inspect"
+		}
+	}
 }
 
 // fine notes that a condition was read and is not so, unless it is.
@@ -306,6 +327,7 @@ func leakSensor(p *part, d *sensorDoc) {
 		p.condition(health.KindDetectorFault, health.SeverityWarning, "Status.State="+d.Status.State)
 	}
 	fine(p, health.KindDetectorFault, d.Status.State != "", "Status.State="+d.Status.State)
+	inspect(p)
 }
 
 type alarmDoc struct {

@@ -1,0 +1,70 @@
+package ipmi
+
+import (
+	"testing"
+
+	"github.com/bougou/go-ipmi/pkg/types"
+
+	"dewline/health"
+)
+
+// A rope that is closed while dry states "asserted" for dry: any change from what was first seen may be water.
+func TestARopeOfEitherPolarityIsNoticed(t *testing.T) {
+	for name, states := range map[string][2]byte{"wet is asserted": {1, 2}, "dry is asserted": {2, 1}, "nothing asserted while dry": {0, 2}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t)
+			now := states[0]
+			f.on(netFnSensor, 0x2d, func(command) ([]byte, error) { return []byte{0, 0xc0, now, 0}, nil })
+			v := f.visit(health.TierReadings)
+			p := discretePart(typeCooling, eventState, 3, "Rope 1")
+			if _, err := v.read(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+			now = states[1]
+			o, err := v.read(t.Context(), p)
+			if sev, _ := conditionOf(o.component, health.KindLeakDetected); err != nil || sev != health.SeverityWarning || o.component.State != health.Warning {
+				t.Errorf("%+v %v", o.component, err)
+			}
+		})
+	}
+}
+
+func TestAProfileConfirmsPolarity(t *testing.T) {
+	rope := func(name string) *part {
+		return newPart(sensor{key: sensorKey{addrBMC, 0, 9}, name: name, typ: typeCooling, event: eventState, mask: 3, entity: 7, unit: types.SensorUnit{AnalogDataFormat: 3}})
+	}
+	for name, c := range map[string]struct {
+		sensor  string
+		profile LeakProfile
+		states  uint16
+		state   health.State
+		leak    health.Severity
+		named   bool
+	}{
+		"wet":                                {"Rope 1", LeakProfile{Sensor: "rope 1", Wet: []int{0}, Dry: []int{1}}, 1, health.Critical, critical, true},
+		"dry":                                {"Rope 1", LeakProfile{Sensor: "Rope 1", Wet: []int{0}, Dry: []int{1}}, 2, health.OK, health.SeverityOK, true},
+		"both: wet":                          {"Rope 1", LeakProfile{Sensor: "Rope 1", Wet: []int{0}, Dry: []int{1}}, 3, health.Critical, critical, true},
+		"neither state is no dry floor":      {"Rope 1", LeakProfile{Sensor: "Rope 1", Wet: []int{0}, Dry: []int{1}}, 0, health.Unknown, 0, false},
+		"not wet is dry where none is named": {"Rope 1", LeakProfile{Sensor: "Rope 1", Wet: []int{0}}, 2, health.OK, health.SeverityOK, true},
+		"a name that says nothing":           {"Zone 7", LeakProfile{Sensor: "Zone 7", Wet: []int{1}}, 2, health.Critical, critical, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := rope(c.sensor)
+			r := &repository{sensors: []*part{p}}
+			r.confirm([]LeakProfile{c.profile})
+			if p.class != health.ClassLeakDetector || p.id != health.ComponentID("leak_detector/"+c.sensor) {
+				t.Fatalf("%s is a %s", p.id, p.class)
+			}
+			o := p.observe(raw{states: c.states, has: true, scanning: true}, p.factors, nil, health.HostOn)
+			sev, named := conditionOf(o.component, health.KindLeakDetected)
+			if o.component.State != c.state || sev != c.leak || named != c.named {
+				t.Errorf("%+v", o.component)
+			}
+			e := health.LogEntry{SEL: &health.SELEvent{SensorType: typeCooling, EventType: eventState, Data: [3]byte{byte(c.profile.Wet[0])}}}
+			interpret(&e, p.class, p)
+			if e.Kind != health.KindLeakDetected || e.Severity != critical || e.Cleared {
+				t.Errorf("logged: %+v", e)
+			}
+		})
+	}
+}
