@@ -78,6 +78,8 @@ func (w *watcher) answer(a ask) {
 	known := health.NewKnown(w.job.Target.ID).For(w.job.Target)
 	known.Driver, known.Memory = w.known.Driver, w.known.Memory // learned already: asking again would only cost the BMC
 	b := builder{target: w.job.Target, known: known, due: due, at: now, deadline: w.c.deadlineOf(a.tiers), logLimit: a.logLimit, log: w.log}
+	b.air = w.c.air(b.target, now)
+	b.air.Rules.Delay = 0 // it is asked how things are, not how they have been
 	suspended := w.c.guard.suspended(w.job.Credential)
 	switch {
 	case w.isStuck():

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"dewline/collector/moisture"
 	"dewline/health"
 	"dewline/internal/schedule"
 )
@@ -60,6 +61,9 @@ type Options struct {
 	// StopGrace is how long recording may take after a stop, and then closing each source. Default 10 s.
 	StopGrace time.Duration
 	Log       *slog.Logger
+	// Air is by what rules the air of a target is judged, and which air of elsewhere it stands in. It must be quick, and safe to
+	// be called from many goroutines. Default: moisture.DefaultRules, and none.
+	Air func(t health.Target, at time.Time) moisture.Input
 	// OnVisit is told of each visit after it was recorded, from its target's goroutine. It must be quick, safe to be called
 	// from many goroutines, and leave the visit as it is.
 	OnVisit func(*health.Visit)
@@ -97,6 +101,7 @@ type Collector struct {
 	stopGrace time.Duration
 	log       *slog.Logger
 	onVisit   func(*health.Visit)
+	air       func(health.Target, time.Time) moisture.Input
 
 	healthy, failing, slow slots
 	store                  storeState
@@ -116,7 +121,10 @@ type Collector struct {
 func New(o Options) *Collector {
 	c := &Collector{
 		open: o.Open, recorder: o.Recorder, deadline: maps.Clone(DefaultDeadlines), spread: o.Spread, stopGrace: o.StopGrace,
-		log: o.Log, onVisit: o.OnVisit,
+		log: o.Log, onVisit: o.OnVisit, air: o.Air,
+	}
+	if c.air == nil {
+		c.air = func(health.Target, time.Time) moisture.Input { return moisture.Input{Rules: moisture.DefaultRules()} }
 	}
 	for t, d := range o.Deadline {
 		if d > 0 {

@@ -18,7 +18,7 @@ import (
 // is when the visit began; for a live visit, now. It returns the visit also beside an error, which is that it was not
 // recorded; known has then not advanced, and Recall must be called before the next visit.
 func (c *Collector) Visit(ctx context.Context, t health.Target, known *health.Known, src Source, due map[health.Tier]time.Time, at time.Time) (*health.Visit, error) {
-	b := builder{target: t, known: known, due: due, at: at, deadline: c.deadlineOf(tiersOf(due)), log: c.log.With("target", t.ID)}
+	b := builder{target: t, known: known, due: due, at: at, deadline: c.deadlineOf(tiersOf(due)), log: c.log.With("target", t.ID), air: c.air(t, at)}
 	v, _ := b.build(ctx, src)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.stopGrace)
 	defer cancel()
@@ -48,6 +48,7 @@ func Poll(ctx context.Context, src Source, t health.Target, tiers health.Tiers, 
 	}
 	b := builder{
 		target: t, known: health.NewKnown(t.ID).For(t), due: due, at: now, deadline: deadline, logLimit: logLimit, log: slog.New(slog.DiscardHandler),
+		air: moisture.Input{Rules: moisture.DefaultRules()},
 	}
 	v, _ := b.build(ctx, src)
 	return v
@@ -86,6 +87,7 @@ type builder struct {
 	logLimit int
 	log      *slog.Logger
 	opened   error // why there is no source
+	air      moisture.Input
 }
 
 // outcome is what became of a source during a visit.
@@ -241,7 +243,9 @@ func (b *builder) judge(v *health.Visit) (err error) {
 	s := v.Snapshot
 	quench(s, b.known)
 	bound(s, b.known)
-	moisture.Derive(s)
+	in := b.air
+	in.Memory = b.known.Air
+	v.Delta.Air = moisture.Derive(s, in)
 	s.Sanitize()
 	b.access(v)
 	v.Events, v.Delta.Faults = detect.Events(b.known, v)

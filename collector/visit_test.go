@@ -67,7 +67,7 @@ func TestPoll(t *testing.T) {
 		for _, f := range v.Delta.Faults {
 			kinds = append(kinds, fmt.Sprintf("%s %s %s", f.Component, f.Kind, f.Severity))
 		}
-		if fmt.Sprint(kinds) != "[sensor/Inlet Temp condensation_risk critical]" {
+		if fmt.Sprint(kinds) != "[sensor/Inlet Temp condensation_risk critical sensor/Room Humidity humidity_high warning]" {
 			t.Errorf("faults %v", kinds)
 		}
 		if len(v.Unread) != 0 {
@@ -140,7 +140,8 @@ func TestVisitMakesHistory(t *testing.T) {
 			t.Fatalf("visit %d: %v, at %s, %s", i, err, v.At(), v.Snapshot.At)
 		}
 	}
-	want := "[sensor/Inlet Temp condensation_risk asserted sensor/Inlet Temp condensation_risk escalated sensor/Inlet Temp condensation_risk cleared]"
+	want := "[sensor/Inlet Temp condensation_risk asserted sensor/Inlet Temp condensation_risk escalated sensor/Room Humidity humidity_high asserted" +
+		" sensor/Inlet Temp condensation_risk cleared sensor/Room Humidity humidity_high cleared]"
 	if got := fmt.Sprint(transitions(told)); got != want {
 		t.Errorf("events %s\nwant   %s", got, want)
 	}
@@ -152,7 +153,7 @@ func TestVisitMakesHistory(t *testing.T) {
 		at := begin.Add(time.Hour)
 		src.read = wet(95)
 		v, err := c.Visit(t.Context(), target, known, src, map[health.Tier]time.Time{health.TierReadings: at}, at)
-		if err == nil || len(v.Delta.Faults) != 1 || len(known.Faults) != 0 || known.Ticks[health.TierReadings].Due.Equal(at) {
+		if err == nil || len(v.Delta.Faults) != 2 || len(known.Faults) != 0 || known.Ticks[health.TierReadings].Due.Equal(at) {
 			t.Errorf("error %v, known %+v", err, known.Faults)
 		}
 	})

@@ -24,7 +24,7 @@ func (k *Known) moved(endpoint string) {
 	if k.Endpoint != "" {
 		k.Driver, k.Cursors, k.Memory, k.Access = "", Cursors{}, nil, Access{State: AccessOK}
 	}
-	k.Endpoint = endpoint
+	k.Endpoint, k.Air = endpoint, AirMemory{}
 }
 
 // Merge is c over what was known, and whether that changes anything worth keeping. Empty descriptive fields keep what was

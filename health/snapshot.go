@@ -40,6 +40,8 @@ type Snapshot struct {
 	Logs       []LogInfo
 	Gaps       []Gap
 	Cost       Cost
+	// Judged is what follows from the readings by rules of dewline's own. It is not stored: its events and faults are.
+	Judged []Judgement `json:"-"`
 
 	// NextCursors replaces the cursors of the logs it names. Memory replaces the driver's memory; nil leaves it.
 	NextCursors Cursors

@@ -140,6 +140,7 @@ type Known struct {
 	// Places that were read whole at least once, and when first. What is found in a place for the first time was there at
 	// the start; it was not inserted.
 	Places map[string]time.Time
+	Air    AirMemory `json:",omitzero"`
 }
 
 // KnownComponent is a component as last seen, and since when its state and presence have been so.
@@ -171,6 +172,7 @@ type Delta struct {
 	FirstSeen  time.Time
 	Places     []string      // read whole for the first time, at the visit's time
 	PlacesAt   time.Time     // when
+	Air        *AirMemory    `json:",omitempty"` // whole
 	Forget     []ComponentID // no longer held at all: an absent part of long ago, a part of another class now
 }
 
@@ -223,6 +225,9 @@ func (k *Known) Apply(d *Delta) {
 	}
 	for _, id := range d.Forget {
 		delete(k.Components, id)
+	}
+	if d.Air != nil {
+		k.Air = *d.Air
 	}
 	if !d.FirstSeen.IsZero() {
 		k.FirstSeen = d.FirstSeen

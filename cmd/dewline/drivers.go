@@ -69,7 +69,7 @@ func ipmiOptions(t *config.Target, log *slog.Logger) (ipmi.Options, error) {
 	}
 	return ipmi.Options{
 		Address: address, Username: t.Credential.Username, Password: password, Privilege: t.Privilege,
-		CipherSuites: t.CipherSuites, Log: log, Quirks: t.Quirks[health.DriverIPMI], QuirksOff: t.QuirksOff[health.DriverIPMI],
+		CipherSuites: t.CipherSuites, Leaks: leakProfiles(t.LeakSensors), Log: log, Quirks: t.Quirks[health.DriverIPMI], QuirksOff: t.QuirksOff[health.DriverIPMI],
 	}, nil
 }
 

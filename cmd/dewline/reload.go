@@ -106,10 +106,17 @@ func (d *service) apply(ctx context.Context) (*reloadDoc, error) {
 	if err != nil {
 		d.targets.Store(&before)
 		d.cfg.Store(old)
+		d.rooms.Set(mappings(old))
 		return nil, err
 	}
 	d.secrets = secrets
 	replace()
+	for key, changed := range map[string]bool{"moisture": old.Moisture != next.Moisture, "air": !reflect.DeepEqual(old.Airs, next.Airs)} {
+		if changed {
+			doc.Applied = append(doc.Applied, key)
+		}
+	}
+	slices.Sort(doc.Applied)
 	if d.level.Level() != next.Log.Level {
 		d.level.Set(next.Log.Level)
 		doc.Applied = append(doc.Applied, "log.level")

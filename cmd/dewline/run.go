@@ -125,8 +125,12 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		}
 		d.delivery = newDelivery(sink)
 	}
+	if err := restoreAir(ctx, db, d.rooms, cfg.Moisture.MaxAge, time.Now()); err != nil {
+		return err
+	}
 	d.collector = collector.New(collector.Options{
 		Open: d.open, Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
+		Air: d.air, OnVisit: d.rooms.Take,
 	})
 	jobs, secrets := d.jobs(cfg)
 	d.secrets = secrets

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"dewline/collector"
+	"dewline/collector/moisture"
 	"dewline/health"
 	"dewline/internal/config"
 	"dewline/store/sqlite"
@@ -34,6 +35,7 @@ type service struct {
 	systemd   *notifier
 	key       [32]byte // of the digests, this process's own
 	firmware  map[health.TargetID]string
+	rooms     *moisture.Rooms
 
 	reloading sync.Mutex // one at a time
 	secrets   map[string]string
@@ -42,7 +44,7 @@ type service struct {
 }
 
 func newService(path string, cfg *config.Config, log *slog.Logger, level *slog.LevelVar) (*service, error) {
-	d := &service{path: path, log: log, level: level, firmware: map[health.TargetID]string{}}
+	d := &service{path: path, log: log, level: level, firmware: map[health.TargetID]string{}, rooms: &moisture.Rooms{}}
 	if _, err := rand.Read(d.key[:]); err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
@@ -60,6 +62,7 @@ func (d *service) take(cfg *config.Config) {
 	}
 	d.targets.Store(&targets)
 	d.cfg.Store(cfg)
+	d.rooms.Set(mappings(cfg))
 }
 
 func (d *service) target(id health.TargetID) (*config.Target, bool) {
@@ -120,7 +123,7 @@ func (d *service) session(t *config.Target, files map[string]string) string {
 		files[f] = d.digest(string(pem), fmt.Sprint(err))
 	}
 	return d.digest(t.TLS.CAFile, files[t.TLS.CAFile], t.TLS.Fingerprint, fmt.Sprint(t.TLS.Insecure), t.Auth, t.Privilege, fmt.Sprint(t.CipherSuites),
-		fmt.Sprint(t.Quirks, t.QuirksOff))
+		fmt.Sprint(t.Quirks, t.QuirksOff, t.LeakSensors))
 }
 
 // influxDigest is the digest of where and how points are delivered; "" for nowhere.

@@ -107,7 +107,7 @@ func precedence(rule string) int {
 		return 4
 	case RuleCondition:
 		return 3
-	case RuleMargin:
+	case RuleMargin, RuleEnvelope:
 		return 2
 	case RuleState:
 		return 1

@@ -186,7 +186,7 @@ func (p *pass) hasStateFault(id health.ComponentID) bool {
 // explained says whether a part's fault, found now or open when the visit began (roll-ups lag), is as severe.
 func (p *pass) explained(severity health.Severity) bool {
 	part := func(c health.Class, s health.Severity, rule string) bool {
-		return s >= severity && !isRollUp(c) && c != health.ClassLog && rule != RuleMargin
+		return s >= severity && !isRollUp(c) && c != health.ClassLog && rule != RuleMargin && rule != RuleEnvelope
 	}
 	for _, f := range p.wanted {
 		if part(f.class, f.severity, f.rule) {
@@ -199,54 +199,4 @@ func (p *pass) explained(severity health.Severity) bool {
 		}
 	}
 	return false
-}
-
-// Condensation margins in kelvin: how far a cold part is above the dew point of its air.
-const (
-	MarginWarning    = 5.0
-	MarginCritical   = 2.0
-	MarginHysteresis = 0.5 // a fault lessens and ends this far above where it began
-)
-
-// margins judges the derived condensation margins.
-func (p *pass) margins(s *health.Snapshot) {
-	components := map[health.ComponentID]*health.Component{}
-	for _, r := range s.Readings {
-		if r.Quantity != health.CondensationMargin {
-			continue
-		}
-		if len(components) == 0 {
-			for i := range s.Components {
-				components[s.Components[i].ID] = &s.Components[i]
-			}
-		}
-		c := components[r.Component]
-		if c == nil || c.Presence == health.Absent {
-			continue
-		}
-		k := key{c.ID, health.KindCondensationRisk}
-		open, isOpen := p.open[k]
-		warning, critical := MarginWarning, MarginCritical
-		if isOpen {
-			warning += MarginHysteresis
-			if open.Severity >= health.SeverityCritical {
-				critical += MarginHysteresis
-			}
-		}
-		says := fmt.Sprintf("%.1f K above the dew point", r.Value)
-		f := finding{
-			component: c.ID, class: c.Class, kind: k.kind, rule: RuleMargin, message: label(c, nil) + " is " + says, evidence: []string{says},
-			atStart: p.known.FirstSeen.IsZero(),
-		}
-		switch {
-		case r.Value < critical:
-			f.severity = health.SeverityCritical
-		case r.Value < warning:
-			f.severity = health.SeverityWarning
-		default:
-			p.denies(k, RuleMargin, f.message, says)
-			continue
-		}
-		p.holds(f)
-	}
 }

@@ -2,35 +2,103 @@ package moisture
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"dewline/health"
 )
 
+// Air is air that is carried across to a machine: the dew point that a probe elsewhere in its air measured.
+type Air struct {
+	Source   string // for people: the target and the component
+	DewPoint float64
+	Error    float64
+	At       time.Time // of the older of its measurements; zero: none was ever read
+	Why      string    // why there is no dew point although something was read; empty: there is one
+}
+
+// Input is what deriving needs beside the snapshot.
+type Input struct {
+	Rules  Rules
+	Mapped bool  // the configuration says which air the machine stands in
+	Air    []Air // that air
+	Memory health.AirMemory
+}
+
 // Derive appends to the snapshot's readings the dew point of each humidity sensor that has a temperature of the same air,
-// and the condensation margin of each inlet, cold plate and coolant supply. What the service gave itself stays as it is.
-func Derive(s *health.Snapshot) {
-	if s == nil || !slices.ContainsFunc(s.Readings, func(r health.Reading) bool {
-		return r.Quantity == health.RelativeHumidity || r.Quantity == health.DewPoint
-	}) {
-		return // most machines have no sense of water
+// and the condensation margin of each inlet, cold plate and coolant supply, both with their errors; and it judges them, and the
+// air, by the rules. What the service gave itself stays as it is. Air that is too old, or not there, is a gap, never the last value.
+// It returns what the next visit must know, nil if that is what was known.
+func Derive(s *health.Snapshot, in Input) *health.AirMemory {
+	if s == nil || len(s.Readings) == 0 {
+		return nil
 	}
 	v := gather(s)
+	j := &judge{rules: in.Rules, at: s.At, before: in.Memory, s: s}
+	j.after.Alarms, j.after.Spans = slices.Clone(in.Memory.Alarms), slices.Clone(in.Memory.Spans)
+	v.rules = in.Rules
 	dews := v.dewPoints(s)
-	if len(dews) == 0 {
-		return
+	for _, h := range v.humidity {
+		if h.context != "" && (!isAir(h.context) || h.context == "exhaust" || h.context == "back") {
+			continue // the limits are those of the air that machines take in
+		}
+		var dew *float64
+		if i := slices.IndexFunc(dews, func(d probe) bool { return d.ID == h.ID }); i >= 0 {
+			dew = &dews[i].value
+		}
+		j.air(h.ID, h.value, dew)
 	}
 	for _, c := range v.cold {
-		dew, ok := airOf(c, dews)
-		if !ok || v.has[key{c.ID, health.CondensationMargin}] {
+		if isIntake(c) {
+			j.inlet(c.ID, c.value)
+		}
+	}
+	carried, why := fresh(s, in)
+	for _, c := range v.cold {
+		if v.has[key{c.ID, health.CondensationMargin}] {
 			continue
 		}
-		s.Readings = append(s.Readings, health.Reading{
-			Component: c.ID, Quantity: health.CondensationMargin, Unit: health.Kelvin, Value: c.value - dew.value, Derived: true,
-		})
+		dew, of, ok := v.airOf(c, dews, carried, in.Mapped)
+		if !ok {
+			if in.Mapped {
+				s.Gaps = append(s.Gaps, health.Gap{Part: "condensation margin of " + cmp.Or(c.Name, string(c.ID)), Reason: health.ReasonStale, Error: why, Component: c.ID})
+			}
+			continue
+		}
+		margin := c.value - dew.value
+		err := math.Hypot(dew.err, in.Rules.TemperatureError)
+		s.Readings = append(s.Readings,
+			health.Reading{Component: c.ID, Quantity: health.CondensationMargin, Unit: health.Kelvin, Value: margin, Derived: true},
+			health.Reading{Component: c.ID, Quantity: health.MarginError, Unit: health.Kelvin, Value: err, Derived: true})
+		j.margin(c.ID, margin, err, of)
 	}
+	return j.finish()
+}
+
+// fresh is the carried air that may be used, and why there is none.
+func fresh(s *health.Snapshot, in Input) (usable []Air, why string) {
+	whys := []string{}
+	for _, a := range in.Air {
+		age := s.At.Sub(a.At)
+		switch {
+		case a.At.IsZero():
+			whys = append(whys, a.Source+": nothing was read yet")
+		case age > in.Rules.MaxAge:
+			whys = append(whys, fmt.Sprintf("%s: last read %s ago", a.Source, age.Round(time.Second)))
+		case a.Why != "":
+			whys = append(whys, a.Source+": "+a.Why)
+		default:
+			usable = append(usable, a)
+		}
+	}
+	if len(in.Air) == 0 {
+		whys = append(whys, "none of its air was read yet")
+	}
+	return usable, strings.Join(whys, "; ")
 }
 
 type key struct {
@@ -42,11 +110,13 @@ type key struct {
 type probe struct {
 	*health.Component
 	value   float64
+	err     float64 // of a dew point
 	context string
 	stem    string
 }
 
 type view struct {
+	rules    Rules
 	has      map[key]bool
 	humidity []probe
 	air      []probe // temperatures
@@ -88,6 +158,9 @@ func gather(s *health.Snapshot) view {
 
 func (v *view) dewPoints(s *health.Snapshot) []probe {
 	dews := slices.Clone(v.told)
+	for i := range dews { // the service does not say how well it measures: as we would, with sensors in the usual air
+		dews[i].err = v.rules.DewPointError(22, 50)
+	}
 	for _, h := range v.humidity {
 		if v.has[key{h.ID, health.DewPoint}] {
 			continue
@@ -96,13 +169,24 @@ func (v *view) dewPoints(s *health.Snapshot) []probe {
 		if !ok {
 			continue
 		}
-		dew, _, ok := DewPoint(t.value, h.value)
+		dew, clamped, ok := DewPoint(t.value, h.value)
+		if clamped || !ok {
+			what := "no dew point follows from it"
+			if ok {
+				what = "taken as 100 %"
+			}
+			s.Gaps = append(s.Gaps, health.Gap{
+				Part: "dew point of " + cmp.Or(h.Name, string(h.ID)), Reason: health.ReasonMalformed, Component: h.ID,
+				Error: fmt.Sprintf("%g %% relative humidity at %g °C: %s", h.value, t.value, what),
+			})
+		}
 		if !ok {
 			continue
 		}
-		s.Readings = append(s.Readings, health.Reading{
-			Component: h.ID, Quantity: health.DewPoint, Unit: health.Celsius, Value: dew, Derived: true,
-		})
+		h.err = v.rules.DewPointError(t.value, h.value)
+		s.Readings = append(s.Readings,
+			health.Reading{Component: h.ID, Quantity: health.DewPoint, Unit: health.Celsius, Value: dew, Derived: true},
+			health.Reading{Component: h.ID, Quantity: health.DewPointError, Unit: health.Kelvin, Value: h.err, Derived: true})
 		h.value = dew
 		dews = append(dews, h)
 	}
@@ -143,25 +227,40 @@ func sameAir(h probe, air []probe) (probe, bool) {
 	return probe{}, false
 }
 
-// airOf is the dew point to hold a cold part against: of its own air, else the room's, else the wettest.
-func airOf(c probe, dews []probe) (probe, bool) {
-	for _, own := range []func(probe) bool{
-		func(d probe) bool { return c.context != "" && d.context == c.context },
-		func(d probe) bool { return d.context == "room" || strings.Contains(" "+d.stem+" ", " room ") },
-		func(probe) bool { return true },
-	} {
-		var wettest probe
-		found := false
+// airOf is the dew point to hold a cold part against: of its own air as the machine measures it, else of the air that the
+// configuration says it stands in, else the machine's own room sensor. Only where the configuration says nothing the wettest that the
+// machine knows of will do.
+func (v *view) airOf(c probe, dews []probe, carried []Air, mapped bool) (dew probe, of string, ok bool) {
+	wettest := func(own func(probe) bool) (w probe, found bool) {
 		for _, d := range dews {
-			if own(d) && (!found || d.value > wettest.value) {
-				wettest, found = d, true
+			if own(d) && (!found || d.value > w.value) {
+				w, found = d, true
 			}
 		}
-		if found {
-			return wettest, true
+		return w, found
+	}
+	if d, ok := wettest(func(d probe) bool { return c.context != "" && d.context == c.context }); ok {
+		return d, cmp.Or(d.Name, string(d.ID)), true
+	}
+	for _, a := range carried {
+		if !ok || a.DewPoint > dew.value {
+			dew, of, ok = probe{value: a.DewPoint, err: a.Error}, a.Source, true
 		}
 	}
-	return probe{}, false
+	if ok {
+		return dew, of, true
+	}
+	if d, ok := wettest(func(d probe) bool { return d.context == "room" || strings.Contains(" "+d.stem+" ", " room ") }); ok {
+		return d, cmp.Or(d.Name, string(d.ID)), true
+	}
+	if mapped {
+		return probe{}, "", false
+	}
+	d, ok := wettest(func(probe) bool { return true })
+	if !ok {
+		return probe{}, "", false
+	}
+	return d, cmp.Or(d.Name, string(d.ID)), true
 }
 
 // chassis is the part of a place that names the machine or enclosure: ".../Chassis/1" of ".../Chassis/1/Sensors".
@@ -211,6 +310,13 @@ func isCold(p probe) bool {
 			strings.Contains(words, " coldplate ") || (strings.Contains(words, " coolant ") && strings.Contains(words, " supply "))
 	}
 	return false
+}
+
+// isIntake tells the cold parts that are air.
+func isIntake(p probe) bool {
+	words := " " + p.stem + " "
+	return p.context == "intake" || p.context == "" && !strings.Contains(words, " plate ") && !strings.Contains(words, " coldplate ") &&
+		!strings.Contains(words, " coolant ") && !strings.Contains(words, " liquid ") && !strings.Contains(words, " water ")
 }
 
 func isLiquid(p probe) bool {

@@ -8,13 +8,16 @@ const (
 	magnusC = 243.12 // °C
 )
 
-const (
-	// DewPointError is the error of a dew point in kelvin for a humidity sensor of ±3 % at 22 °C and 50 %.
-	DewPointError = 0.9
-	// MarginError is the error of a condensation margin in kelvin: DewPointError and a temperature sensor of ±1 K, added
-	// as squares.
-	MarginError = 1.35
-)
+// DewPointError is the error of a dew point in kelvin, from those of the two sensors it is computed of, by the formula's own slope
+// and added as squares: the sensors are two. With ±3 % and ±1 K it is ±1.3 K at 22 °C and 50 %.
+func (r *Rules) DewPointError(temperature, humidity float64) float64 {
+	humidity = math.Min(humidity, 100)
+	g := math.Log(humidity/100) + magnusB*temperature/(magnusC+temperature)
+	slope := magnusC * magnusB / ((magnusB - g) * (magnusB - g))
+	byHumidity := slope / humidity
+	byTemperature := slope * magnusB * magnusC / ((magnusC + temperature) * (magnusC + temperature))
+	return math.Hypot(byHumidity*r.HumidityError, byTemperature*r.TemperatureError)
+}
 
 // Beyond these a sensor is broken or not what it says: no air that a server stands in is so.
 const (

@@ -77,17 +77,29 @@ func TestDewPointProperties(t *testing.T) {
 	})
 }
 
-// The documented error: ±3 % at 22 °C and 50 %.
-func TestDewPointErrorIsAsDocumented(t *testing.T) {
-	low, _, _ := moisture.DewPoint(22, 47)
-	high, _, _ := moisture.DewPoint(22, 53)
-	if e := (high - low) / 2; math.Abs(e-moisture.DewPointError) > 0.05 {
-		t.Errorf("error %g, documented %g", e, moisture.DewPointError)
+// The error follows from the sensors' by the slope of the formula: held against the formula itself.
+func TestDewPointErrorIsTheFormulasOwnSlope(t *testing.T) {
+	for _, c := range []struct{ temperature, humidity float64 }{{22, 50}, {27, 60}, {35, 20}, {15, 8}, {24, 99}} {
+		slope := func(dT, dH float64) float64 {
+			low, _, _ := moisture.DewPoint(c.temperature-dT, c.humidity-dH)
+			high, _, _ := moisture.DewPoint(c.temperature+dT, c.humidity+dH)
+			return (high - low) / 2
+		}
+		for _, e := range []struct{ humidity, temperature float64 }{{0.1, 0}, {0, 0.1}, {0.1, 0.1}} {
+			r := moisture.Rules{HumidityError: e.humidity, TemperatureError: e.temperature}
+			want := math.Hypot(slope(0, e.humidity), slope(e.temperature, 0))
+			if got := r.DewPointError(c.temperature, c.humidity); math.Abs(got-want) > 0.001 {
+				t.Errorf("%+v with %+v: %g, the formula gives %g", c, e, got, want)
+			}
+		}
 	}
-	if e := math.Hypot(moisture.DewPointError, 1); math.Abs(e-moisture.MarginError) > 0.01 {
-		t.Errorf("error %g, documented %g", e, moisture.MarginError)
+	r := moisture.DefaultRules()
+	if e := r.DewPointError(22, 50); math.Abs(e-1.3) > 0.05 {
+		t.Errorf("documented as 1.3 K at 22 °C and 50 %%: %g", e)
 	}
 }
+
+var plain = moisture.Input{Rules: moisture.DefaultRules()}
 
 type sensor struct {
 	name, context, place string
@@ -157,7 +169,7 @@ func TestDerivePairsSensorsOfTheSameAir(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := snapshot(c.sensors...)
-			moisture.Derive(s)
+			moisture.Derive(s, plain)
 			dew, ok := value(s, health.ComponentID(c.sensors[0].name), health.DewPoint)
 			if c.dew == none && ok || c.dew != none && (!ok || math.Abs(dew-c.dew) > 0.001) {
 				t.Errorf("dew point %g (%v), want %g", dew, ok, c.dew)
@@ -175,7 +187,7 @@ func TestDerivePairsSensorsOfTheSameAir(t *testing.T) {
 				}
 			}
 			n := len(s.Readings)
-			if moisture.Derive(s); len(s.Readings) != n {
+			if moisture.Derive(s, plain); len(s.Readings) != n {
 				t.Error("deriving twice gives more")
 			}
 		})
@@ -185,7 +197,7 @@ func TestDerivePairsSensorsOfTheSameAir(t *testing.T) {
 func TestDeriveTakesTheServicesOwnDewPoint(t *testing.T) {
 	s := snapshot(sensor{"Room Humidity", "Room", "a", true, 60}, sensor{"Room Temp", "Room", "a", false, 25}, sensor{"Inlet", "Intake", "a", false, 20})
 	s.Readings = append(s.Readings, health.Reading{Component: "Room Humidity", Quantity: health.DewPoint, Unit: health.Celsius, Value: 12})
-	moisture.Derive(s)
+	moisture.Derive(s, plain)
 	if m, ok := value(s, "Inlet", health.CondensationMargin); !ok || m != 8 {
 		t.Errorf("margin %g (%v), want 8", m, ok)
 	}
@@ -194,14 +206,14 @@ func TestDeriveTakesTheServicesOwnDewPoint(t *testing.T) {
 func TestDeriveHoldsAgainstTheWettestAir(t *testing.T) {
 	s := snapshot(sensor{"Left Humidity", "", "a", true, 60}, sensor{"Left Temp", "", "a", false, 25},
 		sensor{"Right Humidity", "", "a", true, 90}, sensor{"Right Temp", "", "a", false, 24}, sensor{"Inlet Temp", "", "a", false, 25})
-	moisture.Derive(s)
+	moisture.Derive(s, plain)
 	if m, ok := value(s, "Inlet Temp", health.CondensationMargin); !ok || math.Abs(m-(25-22.257)) > 0.001 {
 		t.Errorf("margin %g (%v)", m, ok)
 	}
 }
 
 func TestDeriveSurvivesAnySnapshot(t *testing.T) {
-	moisture.Derive(nil)
+	moisture.Derive(nil, moisture.Input{})
 	rapid.Check(t, func(t *rapid.T) {
 		s := &health.Snapshot{}
 		for range rapid.IntRange(0, 12).Draw(t, "components") {
@@ -222,7 +234,7 @@ func TestDeriveSurvivesAnySnapshot(t *testing.T) {
 			})
 		}
 		n := len(s.Readings)
-		moisture.Derive(s)
+		moisture.Derive(s, plain)
 		seen := map[health.Reading]bool{}
 		for _, r := range s.Readings[n:] {
 			if math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
@@ -243,6 +255,6 @@ func BenchmarkDerive(b *testing.B) {
 	}
 	for b.Loop() {
 		s.Readings = s.Readings[:3]
-		moisture.Derive(s)
+		moisture.Derive(s, plain)
 	}
 }

@@ -23,11 +23,15 @@ type Config struct {
 	Log       Log
 	Retention Retention
 	Backup    *Backup // nil: none is made
+	Moisture  Moisture
 	Incidents Incidents
 	Targets   []Target
 	InfluxDB  *InfluxDB // nil: nothing is delivered
 	// Quirks are rows beside those of the drivers' own tables, by driver.
 	Quirks map[string][]quirk.Quirk
+	Airs   []Air
+	// LeakSensors are what is known of IPMI leak sensors, whichever target they are of.
+	LeakSensors []LeakSensor
 
 	// Warnings are what works and should not stay: inline secrets, TLS that is not verified, two targets of one BMC.
 	Warnings []Fault
@@ -80,6 +84,7 @@ type Target struct {
 	CipherSuites []int                         // IPMI: in order of preference; 17 and 3 are known
 	Quirks       map[string][]quirk.Quirk      // those of the configuration, by driver
 	QuirksOff    map[string][]string           // names of rows, by driver
+	LeakSensors  []LeakSensor                  // IPMI: those of the configuration
 }
 
 // Credential is a name and a password. The password is resolved when a session is opened.
@@ -152,6 +157,10 @@ func defaults() (*Config, *Target, *InfluxDB, *Backup) {
 		},
 		Log:       Log{Level: slog.LevelInfo, Format: "text"},
 		Retention: Retention{Raw: 100 * day, Rollups: 400 * day},
+		Moisture: Moisture{
+			Class: "A2", Corrosion: "unknown", AlarmDelay: 2 * time.Minute, MaxAge: 5 * time.Minute,
+			HumidityError: 3, TemperatureError: 1, MarginWarning: 5, MarginCritical: 2,
+		},
 		Incidents: Incidents{Window: 10 * time.Minute, Quiet: 30 * time.Minute, Scope: scopeRack},
 	}
 	t := &Target{

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -123,6 +124,16 @@ func (d *decoder) value(n *value, v reflect.Value, path, name string) {
 			}
 			v.SetInt(int64(scalar.V))
 		}
+	case reflect.Float64:
+		if n.kind != unstable.Integer && !d.want(n, unstable.Float, path, name, "a number") {
+			return
+		}
+		var scalar struct{ V float64 }
+		if err := toml.Unmarshal([]byte("V = "+n.text), &scalar); err != nil || math.IsNaN(scalar.V) || math.IsInf(scalar.V, 0) {
+			d.fault(path, n.at, fmt.Sprintf("%s is no number that can be measured", quote(name)), "")
+			return
+		}
+		v.SetFloat(scalar.V)
 	case reflect.Struct:
 		switch {
 		case n.kind == unstable.Table:

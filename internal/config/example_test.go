@@ -79,6 +79,10 @@ func TestTheCommentedExamplesParseToTheDefaults(t *testing.T) {
 	if rows := got.Quirks[health.DriverRedfish]; len(rows) != 1 || len(rows[0].Effects) != 1 || rows[0].Deny == nil {
 		t.Errorf("the [[quirk]] of the example is %+v", got.Quirks)
 	}
+	target.LeakSensors = []LeakSensor{{Sensor: "Water Leak", Wet: []int{1}, Dry: []int{0}}}
+	if want := []Air{{Target: "db-1", Humidity: "humidity/Room Humidity", Temperature: "temperature/Room Temp", Targets: []health.TargetID{"db-1"}}}; !reflect.DeepEqual(got.Airs, want) {
+		t.Errorf("[[air]] %+v", got.Airs)
+	}
 	if c := target.Credential; c.Name != "bmc" || c.Username != "monitor" || c.Password.String() != "file:/etc/dewline/bmc.pass" {
 		t.Errorf("credential %+v", c)
 	}

@@ -148,6 +148,7 @@ func (c *checker) file(raw *rawFile) *Config {
 		cfg.Log.Format = raw.Log.Format
 	}
 	c.retention(&cfg.Retention, &raw.Retention)
+	c.moisture(&cfg.Moisture, &raw.Moisture)
 	c.incidents(&cfg.Incidents, &raw.Incidents)
 	if c.has("backup") {
 		c.backup(backup, &raw.Backup, cfg)
@@ -155,6 +156,8 @@ func (c *checker) file(raw *rawFile) *Config {
 	}
 	cfg.Quirks = c.quirks(raw.Quirks)
 	c.targets(cfg, target, raw)
+	c.airs(cfg, raw)
+	c.leakSensors(cfg, raw)
 	if c.has("influxdb") {
 		c.influxdb(influx, &raw.InfluxDB)
 		cfg.InfluxDB = influx

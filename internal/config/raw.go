@@ -10,11 +10,14 @@ type rawFile struct {
 	Log         rawLog          `toml:"log"`
 	Retention   rawRetention    `toml:"retention"`
 	Backup      rawBackup       `toml:"backup"`
+	Moisture    rawMoisture     `toml:"moisture"`
 	Incidents   rawIncidents    `toml:"incidents"`
 	InfluxDB    rawInfluxDB     `toml:"influxdb"`
 	Credentials []rawCredential `toml:"credential"`
 	Targets     []rawTarget     `toml:"target"`
 	Quirks      []rawQuirk      `toml:"quirk"`
+	Airs        []rawAir        `toml:"air"`
+	LeakSensors []rawLeakSensor `toml:"leak_sensor"`
 }
 
 type rawQuirk struct {

@@ -78,6 +78,11 @@ func recall(ctx context.Context, tx *sql.Tx, k *health.Known) error {
 	}, "SELECT place, at FROM places WHERE target = ?", n); err != nil {
 		return err
 	}
+	if err := each(ctx, tx, func(rows *sql.Rows) error {
+		return rows.Scan(fromJSON{&k.Air})
+	}, "SELECT value FROM air WHERE target = ?", n); err != nil {
+		return err
+	}
 	k.Ticks, err = ticksOf(ctx, tx, n)
 	return err
 }

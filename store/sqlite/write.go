@@ -246,6 +246,11 @@ func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) er
 			return err
 		}
 	}
+	if d.Air != nil {
+		if err := w.exec(ctx, "INSERT INTO air (target, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2", t.n, asJSON(d.Air)); err != nil {
+			return err
+		}
+	}
 	if a := d.Access; a != nil {
 		if err := w.exec(ctx, `INSERT OR REPLACE INTO access (target, state, since_ns, next_try_ns, failures, reason, error)
 			VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -282,7 +287,7 @@ func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) er
 func (w *writer) moved(ctx context.Context, t *writerTarget, endpoint string) error {
 	if t.endpoint != "" {
 		for _, q := range [...]string{
-			"UPDATE targets SET driver = '' WHERE id = ?", "DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?",
+			"UPDATE targets SET driver = '' WHERE id = ?", "DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?", "DELETE FROM air WHERE target = ?",
 			"DELETE FROM access WHERE target = ?",
 		} {
 			if err := w.exec(ctx, q, t.n); err != nil {

@@ -60,7 +60,11 @@ func runLeave(t *testing.T, open func(t *testing.T) Store) {
 		s := open(t)
 		known := health.NewKnown("t")
 		for i, d := range []health.Delta{
-			{Endpoint: "auto a", Driver: "ipmi", Cursors: health.Cursors{"sel": []byte(`1`)}, Memory: []byte(`{"a":1}`), Access: &health.Access{State: health.AccessSuspect, Failures: 1}},
+			{Endpoint: "auto a", Driver: "ipmi", Cursors: health.Cursors{"sel": []byte(`1`)}, Memory: []byte(`{"a":1}`), Access: &health.Access{State: health.AccessSuspect, Failures: 1},
+				Air: &health.AirMemory{
+					Alarms: []health.AirAlarm{{Component: "t", Kind: health.KindOverThreshold, Level: health.SeverityOK, Next: health.SeverityWarning, Since: start}},
+					Spans:  []health.AirSpan{{Component: "t", Cells: []health.AirCell{{From: start, Low: 21.5, High: 22}}}},
+				}},
 			{Endpoint: "auto a", Cursors: health.Cursors{"log": []byte(`2`)}},
 			{Endpoint: "auto b", Cursors: health.Cursors{"log": []byte(`3`)}},
 			{Endpoint: "auto c", Driver: "redfish", Memory: []byte(`{"c":1}`)},
