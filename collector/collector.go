@@ -83,6 +83,8 @@ const (
 	slowSlots = 16
 	// together is how far apart tiers may be due and still be one visit.
 	together = time.Second
+	// leastPatience is what a visit that waited long for its slot has: else the slow parts of a busy fleet were never read.
+	leastPatience = 5 * time.Second
 	// stuckGrace is how long after its deadline a source may take to return before it is given up on.
 	stuckGrace = 5 * time.Second
 )

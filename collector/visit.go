@@ -84,6 +84,7 @@ type builder struct {
 	at       time.Time
 	late     bool
 	deadline time.Duration
+	patience time.Duration // until another visit would be late; 0: as long as it takes
 	logLimit int
 	log      *slog.Logger
 	opened   error // why there is no source
@@ -191,7 +192,7 @@ func (b *builder) read(ctx context.Context, src Source) (answer, outcome) {
 	rctx, cancel := context.WithTimeout(ctx, b.deadline)
 	done := make(chan struct{})
 	got := make(chan answer, 1)
-	req := health.Request{Tiers: tiersOf(b.due), Cursors: b.known.Cursors, Memory: b.known.Memory, LogLimit: b.logLimit}
+	req := health.Request{Tiers: tiersOf(b.due), Cursors: b.known.Cursors, Memory: b.known.Memory, LogLimit: b.logLimit, Patience: b.patience}
 	go func() {
 		defer close(done)
 		defer cancel()

@@ -184,6 +184,9 @@ func (w *watcher) visit(due map[health.Tier]time.Time, late bool, now time.Time)
 		target: w.job.Target, known: w.known, due: due, at: now.Round(0).UTC(), late: late, deadline: w.c.deadlineOf(tiersOf(due)), log: w.log,
 	}
 	b.air = w.c.air(b.target, b.at)
+	if next, ok := w.earliest(); ok {
+		b.patience = max(next.Sub(now.Round(0))-together, leastPatience)
+	}
 	if w.src == nil {
 		b.opened = w.openSource()
 	}

@@ -10,6 +10,9 @@ type Request struct {
 	Tiers   Tiers
 	Cursors Cursors
 	Memory  json.RawMessage // what the driver learned of this BMC before; nil if nothing
+	// Patience is how long the visit may take before it makes a tick of another visit late. What the readings and events
+	// tiers need is read however long it takes; of the rest, as much as fits. 0: all of it.
+	Patience time.Duration
 	// LogLimit is how many of the newest entries of a log are read when there is no cursor for it: 0 means
 	// DefaultLogLimit, negative all.
 	LogLimit int

@@ -72,6 +72,7 @@ type Client struct {
 	reading  sync.Mutex // one visit at a time
 	tlsReady bool
 	mem      *memory
+	tokens   bucket
 	recalled bool // mem is the collector's, or newer
 }
 

@@ -108,8 +108,9 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // FuzzMemory: the memory comes from a file that may be damaged.
 func FuzzMemory(f *testing.F) {
-	f.Add([]byte(`{"v":1,"chassis":[{"uri":"/redfish/v1/Chassis/1","id":"1"}]}`))
-	f.Add([]byte(`{"v":1,"same":null,"sensors":{"https://other/x":{"id":"a"}}}`))
+	f.Add([]byte(`{"v":2,"chassis":[{"uri":"/redfish/v1/Chassis/1","id":"1"}]}`))
+	f.Add([]byte(`{"v":2,"same":null,"sensors":{"https://other/x":{"id":"a"}}}`))
+	f.Add([]byte(`{"v":2,"rosters":{"/redfish/v1/Systems/1/Memory":{"m":["DIMM1","//x/y"],"n":2}},"slow":{"/redfish/v1/a":{"seconds":11,"members":[{"uri":"/redfish/v1/a/b"}]}}}`))
 	seeds, err := os.ReadDir(filepath.Join("testdata", "fuzz", "FuzzMemory"))
 	if err != nil || len(seeds) == 0 {
 		f.Fatalf("the seed folder testdata/fuzz/FuzzMemory is empty: %v", err)

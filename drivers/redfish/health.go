@@ -93,6 +93,9 @@ func (v *visit) readProcessors(s *system) {
 	for _, u := range uris {
 		var d processorDoc
 		if e := v.into(u, &d); e != nil {
+			if v.later(u, e) {
+				continue
+			}
 			whole = false
 			v.gapMember(u, e, v.union.identity(health.ClassCPU, s.URI, segment(u)))
 			continue
@@ -161,6 +164,9 @@ func (v *visit) readMemory(s *system) {
 		id := v.union.identity(health.ClassMemory, s.URI, segment(u))
 		var d memoryDoc
 		if e := v.into(u, &d); e != nil {
+			if v.later(u, e) {
+				continue
+			}
 			whole = false
 			v.gapMember(u, e, id)
 			continue
@@ -222,6 +228,9 @@ func (v *visit) readAdapters(c *chassis) {
 		id := v.union.identity(health.ClassNIC, c.URI, segment(u))
 		var d adapterDoc
 		if e := v.into(u, &d); e != nil {
+			if v.later(u, e) {
+				continue
+			}
 			whole = false
 			v.gapMember(u, e, id)
 			continue
@@ -265,6 +274,9 @@ func (v *visit) readPorts(c *chassis, adapter, place string) {
 		id := v.union.identity(health.ClassNIC, c.URI, segment(adapter)+":"+segment(u))
 		var d portDoc
 		if e := v.into(u, &d); e != nil {
+			if v.later(u, e) {
+				continue
+			}
 			whole = false
 			v.gapMember(u, e, id)
 			continue
@@ -318,6 +330,9 @@ func (v *visit) readPCIe() {
 			id := v.union.identity(health.ClassPCIe, c.URI, segment(u))
 			var d pcieDoc
 			if e := v.into(u, &d); e != nil {
+				if v.later(u, e) {
+					continue
+				}
 				whole = false
 				v.gapMember(u, e, id)
 				continue
@@ -368,6 +383,9 @@ func (v *visit) readSmartStorage(s *system) {
 		for _, u := range uris {
 			var c smartControllerDoc
 			if e := v.into(u, &c); e != nil {
+				if v.later(u, e) {
+					continue
+				}
 				whole = false
 				v.storageGap(e)
 				v.gapMember(u, e, v.union.identity(health.ClassStorageController, s.URI, "SmartStorage."+segment(u)))

@@ -14,6 +14,9 @@ import (
 // BMC that has just started lists less than it has.
 const trustedAfter = 2
 
+// maxRoster bounds the bytes of all rosters: what a BMC lists is its own affair, what we keep is ours.
+const maxRoster = 256 << 10
+
 // roster is what a collection listed when it was last read whole. Members are their paths below it, or whole ones.
 type roster struct {
 	Members []string `json:"m,omitempty"`
@@ -46,6 +49,7 @@ func (v *visit) collection(place, kind string) ([]string, bool) {
 		}
 	}
 	v.denies = false
+	v.listing(place)
 	uris, whole := v.list(place)
 	if v.full && whole {
 		v.remember(place, uris)
@@ -118,6 +122,10 @@ func (v *visit) remembered(place, kind string) ([]string, bool) {
 	if kind == "sensors" {
 		wanted = slices.DeleteFunc(slices.Clone(uris), func(u string) bool { return v.mem.Sensors[u].Covered || v.mem.Sensors[u].Rare })
 	}
+	if kind == "sensors" { // those that cannot wait were read before
+		v.unhurry(true)
+		defer v.unhurry(false)
+	}
 	v.prefetch(wanted)
 	for _, u := range wanted {
 		if _, e := v.get(u); e != nil && e.Reason == health.ReasonNotFound && !errors.Is(e, errMissing) {
@@ -141,12 +149,21 @@ func (v *visit) plain(place string) string {
 	if v.proven(place) || v.trusted(place) {
 		return ""
 	}
+	v.listing(place)
 	return place
 }
 
 // remember notes what a collection lists. Nothing is learned of a host that is off: BMCs drop what it held.
 func (v *visit) remember(place string, uris []string) {
 	if v.hostPower == health.HostOff || v.lost[place] || v.brief() && v.mem.Rosters[place] == nil {
+		return
+	}
+	size := 0
+	for _, u := range uris {
+		size += len(u)
+	}
+	if size > maxRoster/4 || v.mem.rosterSize()+size > maxRoster {
+		delete(v.mem.Rosters, place)
 		return
 	}
 	r := &roster{Seen: 1}
@@ -157,6 +174,17 @@ func (v *visit) remember(place string, uris []string) {
 		r.Seen = min(old.Seen+1, trustedAfter)
 	}
 	v.mem.Rosters[place] = r
+}
+
+func (m *memory) rosterSize() int {
+	n := 0
+	for place, r := range m.Rosters {
+		n += len(place)
+		for _, u := range r.Members {
+			n += len(u)
+		}
+	}
+	return n
 }
 
 func (r *roster) uris(place string) []string {
@@ -185,7 +213,7 @@ func (v *visit) contain(uri string, dst any, keep func() any) *health.Error {
 		return nil
 	}
 	raw, err := json.Marshal(links)
-	if err != nil {
+	if err != nil || len(raw) > 8<<10 || len(v.mem.Containers) >= maxMembers {
 		return nil
 	}
 	c := &container{Links: raw, Seen: 1}

@@ -43,6 +43,9 @@ type memory struct {
 	Inline  []string             `json:"inline,omitempty"`  // collections that carry their members' bodies unasked
 	Logs    []logService         `json:"logs,omitempty"`
 
+	Slow      map[string]*slowPlace `json:"slow,omitempty"`       // collection -> read in turn
+	SlowAfter string                `json:"slow_after,omitempty"` // the last member that had its turn
+
 	ExpandIgnored bool                  `json:"expand_ignored,omitempty"` // the service offers $expand and answers without
 	HostPower     string                `json:"host_power,omitempty"`     // when Rosters and Containers were learned
 	Metrics       map[string][]string   `json:"metrics,omitempty"`        // a supply's metrics -> where the sensors stand whose values they are
@@ -173,7 +176,7 @@ func newMemory() *memory {
 	return &memory{
 		V: memoryVersion, Same: map[string]alias{}, Sensors: map[string]sensorKey{}, Twins: map[string][]string{},
 		Parts: map[string][]string{}, Expand: map[string]bool{},
-		Metrics: map[string][]string{}, Rosters: map[string]*roster{}, Containers: map[string]*container{},
+		Metrics: map[string][]string{}, Slow: map[string]*slowPlace{}, Rosters: map[string]*roster{}, Containers: map[string]*container{},
 	}
 }
 
@@ -211,6 +214,10 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 	if m.Metrics == nil {
 		m.Metrics = fresh.Metrics
 	}
+	if m.Slow == nil {
+		m.Slow = fresh.Slow
+	}
+	maps.DeleteFunc(m.Slow, func(_ string, s *slowPlace) bool { return s == nil })
 	if m.Rosters == nil {
 		m.Rosters = fresh.Rosters
 	}
@@ -251,6 +258,11 @@ func (m *memory) links() []string {
 	for uri := range m.Sensors {
 		l = append(l, uri)
 	}
+	for _, s := range m.Slow {
+		for _, x := range s.Members {
+			l = append(l, x.URI)
+		}
+	}
 	for place, r := range m.Rosters {
 		l = append(append(l, place), r.uris(place)...)
 	}
@@ -267,6 +279,8 @@ func (m *memory) forget() {
 	m.OneController = nil
 	clear(m.Rosters)
 	clear(m.Containers)
+	clear(m.Slow)
+	m.SlowAfter = ""
 	for i := range m.Systems {
 		m.Systems[i].DrivesBy, m.Systems[i].VolumesBy = tellerUnknown, tellerUnknown
 	}

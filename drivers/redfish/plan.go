@@ -64,12 +64,15 @@ func (v *visit) plan() *health.Error {
 		}
 		v.readTrees()
 	}
+	v.unhurry(true)
 	if t.Has(health.TierHealth) {
 		v.readHealth()
 	}
 	if t.Has(health.TierInventory) {
 		v.readPCIe()
 	}
+	v.settle()
+	v.unhurry(false)
 	if t.Has(health.TierEvents) {
 		if v.mem.Logs == nil {
 			v.discoverLogs()
@@ -90,6 +93,9 @@ func (v *visit) readTrees() {
 		}
 	}
 	v.prefetch(slices.DeleteFunc(uris, func(u string) bool { return u == "" }))
+	if v.full && v.mem.Learned {
+		v.direct(v.pressing())
+	}
 	for i := range v.mem.Chassis {
 		c := &v.mem.Chassis[i]
 		if c.Thermal != "" {
@@ -175,6 +181,25 @@ func (v *visit) prove(place string, uris []string) {
 		clear(v.mem.Expand)
 		v.mem.ExpandIgnored = true
 	}
+}
+
+// pressing are the members that the readings tier reads: a visit of more tiers reads them first.
+func (v *visit) pressing() []string {
+	var l []string
+	for _, c := range v.mem.Chassis {
+		l = slices.Concat(l, c.Fans, c.Supplies, c.Leak)
+	}
+	for _, u := range v.mem.Units {
+		l = append(l, u.Leaks...)
+	}
+	var often []string
+	for u, k := range v.mem.Sensors {
+		if k.Often && !k.Covered {
+			often = append(often, u)
+		}
+	}
+	slices.Sort(often)
+	return append(l, often...)
 }
 
 // slowExpand is how long an expanded answer may take to be worth it: a BMC that works on it for longer answers nobody

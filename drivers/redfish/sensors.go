@@ -291,11 +291,19 @@ func (v *visit) readSensors(home, place string, full bool) {
 		slices.Sort(uris)
 		ok = false
 	}
+	if full && v.mem.Learned { // those that cannot wait were read before
+		v.unhurry(true)
+	}
 	v.direct(uris)
+	v.unhurry(false)
 	whole := ok
 	docs := make([]sensorDoc, len(uris))
 	for i, u := range uris {
 		if e := v.into(u, &docs[i]); e != nil {
+			if v.later(u, e) {
+				uris[i] = ""
+				continue
+			}
 			whole = false
 			k := v.mem.Sensors[u]
 			if k.ID == "" {

@@ -168,6 +168,9 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 	for _, u := range controllers {
 		var c controllerDoc
 		if e := v.into(u, &c); e != nil {
+			if v.later(u, e) {
+				continue
+			}
 			whole = false
 			v.storageGap(e)
 			v.gapMember(u, e, v.controllerID(s, unit, segment(u)))
@@ -276,6 +279,9 @@ func (v *visit) readDrives(home, place, unit string, uris []string, again bool) 
 			continue // the same drive under a second storage
 		}
 		if e := v.into(u, &d); e != nil {
+			if v.later(u, e) {
+				continue
+			}
 			whole = false
 			v.storageGap(e)
 			v.gapMember(u, e, v.union.identity(health.ClassDrive, home, base))
@@ -464,6 +470,9 @@ func (v *visit) readVolumes(s *system, place, unit string) {
 		id := v.union.identity(health.ClassVolume, s.URI, base)
 		var d volumeDoc
 		if e := v.into(u, &d); e != nil {
+			if v.later(u, e) {
+				continue
+			}
 			whole = false
 			v.storageGap(e)
 			v.gapMember(u, e, id)

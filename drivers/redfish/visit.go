@@ -25,7 +25,8 @@ type visit struct {
 	auth  auth
 	at    time.Time
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	budget
 	docs    map[string]*document
 	broken  *health.Error // nothing more can be read in this visit
 	slowRow int           // timeouts in a row
@@ -77,6 +78,11 @@ func newVisit(c *Client, ctx context.Context, req health.Request, at time.Time) 
 		often: map[string]bool{}, rotors: map[string]string{},
 		lost: map[string]bool{}, temps: map[string]string{},
 	}
+	if c.mem.Learned { // before, all is read: nothing is known yet
+		v.budget = newBudget(req.Patience)
+	} else {
+		v.budget = newBudget(0)
+	}
 	v.union = newUnion(v)
 	return v
 }
@@ -121,13 +127,18 @@ func (v *visit) fetch(uri string) ([]byte, *health.Error) {
 	if !v.learning && slices.Contains(v.mem.Missing, uri) {
 		return nil, &health.Error{Reason: health.ReasonNotFound, Op: op, Err: errMissing}
 	}
+	if e := v.wait(uri); e != nil {
+		return nil, e
+	}
 	if v.ctx.Err() != nil {
 		e := classify(v.ctx, op, v.ctx.Err())
 		v.fail(e)
 		return nil, e
 	}
 	for {
+		began := time.Now()
 		raw, used, e := v.try(uri, op)
+		v.clock(uri, time.Since(began), e)
 		if e == nil {
 			v.mu.Lock()
 			v.read++
@@ -161,6 +172,9 @@ const maxMissing = 512
 
 // judge decides whether an error ends the visit: dead lines do at once, silence does the second time running.
 func (v *visit) judge(e *health.Error) {
+	if v.gaveUp(e) {
+		return // the place is, not the BMC
+	}
 	if fatal(e.Reason) && e.Reason != health.ReasonUnsupported {
 		if e.Reason == health.ReasonUnreachable && v.readAny() {
 			// One dropped connection in mid-visit is no dead BMC; two running are.
@@ -303,8 +317,8 @@ func (v *visit) prefetch(uris []string) {
 
 // gap notes what was not read. A place or component has one gap per visit.
 func (v *visit) gap(part string, e *health.Error, place string, id health.ComponentID) {
-	if errors.Is(e, errMissing) {
-		return // said when it was learned; nothing that should be there was missed
+	if errors.Is(e, errMissing) || errors.Is(e, errLater) {
+		return // said when it was learned; nothing that should be there now was missed
 	}
 	if v.refused == nil && e.Reason != health.ReasonNotFound {
 		v.refused = e
