@@ -31,8 +31,10 @@ type statusDoc struct {
 	NextTry string          `json:"next_try,omitempty"`
 	Reason  health.Reason   `json:"reason,omitempty"`
 	Error   string          `json:"error,omitempty"`
+	InARow  int             `json:"failures,omitempty"` // in a row
 	Tiers   []statusTier    `json:"tiers"`
 	Faults  int             `json:"faults"`
+	Learned *learnedDoc     `json:"learned,omitempty"` // with --target
 }
 
 type statusTier struct {
@@ -76,14 +78,19 @@ func (p *program) statusCommand() *cobra.Command {
 		Use:   "status [TARGET...]",
 		Short: "what the store knows: how each BMC answers, and how many faults are open",
 		Long: `Status reads the store, also while the daemon runs; it asks no BMC. For each target: how we get on with its BMC, how
-the last tick of each tier ended, and the number of open faults.`,
-		Example:           "  dewline status\n  dewline status -o json db-1",
+the last tick of each tier ended, and the number of open faults. With --target also what dewline learned of that BMC:
+whether its $expand tells the truth, how it is logged in to, in what order its logs are, and which of its parts are so
+slow that they are read in turn.`,
+		Example:           "  dewline status\n  dewline status -o json db-1\n  dewline status --target db-1",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeTargets,
 	}
 	configPath := configFlag(cmd)
 	dataDir := cmd.Flags().String("data-dir", "", "read this data_dir, without a configuration")
 	output := outputFlag(cmd)
+	var learned []string
+	cmd.Flags().StringArrayVar(&learned, "target", nil, "this target, with what was learned of its BMC; can be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("target", completeTargets)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, configured := *dataDir, []config.Target(nil)
 		if dir == "" {
@@ -93,7 +100,7 @@ the last tick of each tier ended, and the number of open faults.`,
 			}
 			dir, configured = cfg.DataDir, cfg.Targets
 		}
-		return p.status(cmd.Context(), dir, configured, args, *output)
+		return p.status(cmd.Context(), dir, configured, slices.Concat(args, learned), learned, *output)
 	}
 	return cmd
 }
@@ -112,7 +119,7 @@ const stateUnknown = "unknown"
 
 // status prints what a store knows. A configured target that it does not know yet is shown as such: a BMC that hangs in its
 // first visit must not be missing.
-func (p *program) status(ctx context.Context, dir string, configured []config.Target, names []string, output format) error {
+func (p *program) status(ctx context.Context, dir string, configured []config.Target, names, learned []string, output format) error {
 	db, err := openStore(ctx, dir)
 	if err != nil {
 		return err
@@ -138,6 +145,13 @@ func (p *program) status(ctx context.Context, dir string, configured []config.Ta
 			return usageError("the store knows no target %q", n)
 		}
 	}
+	for i := range docs {
+		if d := &docs[i]; slices.Contains(learned, string(d.Target)) {
+			if d.Learned, err = newLearnedDoc(ctx, db, d.Target, d.Driver); err != nil {
+				return err
+			}
+		}
+	}
 	c, err := newCollectorStatus(ctx, db)
 	if err != nil {
 		return err
@@ -158,7 +172,7 @@ func (p *program) status(ctx context.Context, dir string, configured []config.Ta
 func newStatusDoc(s sqlite.Status) statusDoc {
 	d := statusDoc{
 		Version: 1, Target: s.Target, Driver: s.Driver, Origin: s.Origin, State: string(s.Access.State), Since: formatTime(s.Access.Since),
-		NextTry: formatTime(s.Access.NextTry), Reason: s.Access.Reason, Error: s.Access.Error, Tiers: []statusTier{}, Faults: s.OpenFaults,
+		NextTry: formatTime(s.Access.NextTry), Reason: s.Access.Reason, Error: s.Access.Error, InARow: s.Access.Failures, Tiers: []statusTier{}, Faults: s.OpenFaults,
 	}
 	if s.Access.State == health.AccessOK && s.Access.Since.IsZero() {
 		d.State = stateUnknown
@@ -223,6 +237,11 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 	}
 	if err := t.flush(); err != nil {
 		return err
+	}
+	for _, d := range docs {
+		if err := p.printLearned(d); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(p.stdout, "\nstore %s", bytesText(c.StoreBytes))
 	for _, name := range slices.Sorted(maps.Keys(c.LagSeconds)) {

@@ -25,6 +25,9 @@ func (v *visit) readIdentity(ctx context.Context) error {
 		v.any = true
 		deviceIdentity(b, id)
 		v.mem.Device = deviceOf(b)
+		if v.mem.under(id.BMCFirmware) {
+			v.log.Info("firmware changed, learning anew", "to", id.BMCFirmware)
+		}
 	}
 	g, err := v.c.call(ctx, command{op: "get system GUID", netFn: netFnApp, cmd: 0x37, want: 16, probe: true})
 	if err == nil {

@@ -21,7 +21,9 @@ const (
 // memory is what was learned of a BMC and holds until it changes: it comes back with the next visit, also after a restart.
 type memory struct {
 	Version int `json:"v"`
-	Suite   int `json:"suite,omitempty"` // cipher suite that worked
+	// Firmware that the rest was learned of, "" before it was asked.
+	Firmware string `json:"fw,omitempty"`
+	Suite    int    `json:"suite,omitempty"` // cipher suite that worked
 	// Device is who the BMC says it is, nil before it was asked.
 	Device *device `json:"device,omitempty"`
 	// SDR is the repository as read, nil before.
@@ -36,6 +38,23 @@ type memory struct {
 	FRUChunk int `json:"fru_chunk,omitempty"`
 	// FirstLog bounds the next attempt at the first reading of the log, after one that was cut off; 0 if none was.
 	FirstLog int `json:"first_log,omitempty"`
+}
+
+// under takes in which firmware the BMC runs, and reports whether that makes what was learned old: what a firmware does is
+// then tried anew. How its detectors stood when first seen is no matter of firmware.
+func (m *memory) under(firmware string) (changed bool) {
+	if firmware == "" || firmware == m.Firmware {
+		return false
+	}
+	changed = m.Firmware != ""
+	m.Firmware = firmware
+	if changed {
+		m.DCMI, m.FRUChunk = 0, 0
+		if m.SDR != nil {
+			m.SDR.Chunk, m.SDR.Stamp = wholeRecord, stamp{} // read again at the next comparison
+		}
+	}
+	return changed
 }
 
 // repository is the sensor data records of a BMC.

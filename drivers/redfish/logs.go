@@ -243,6 +243,9 @@ func (v *visit) listLog(l *logService, cur *cursor, limit int) (listing, *health
 		return lst, e
 	}
 	lst.newest = newestFirst(lst.entries)
+	if len(lst.entries) > 1 {
+		l.Order = map[bool]string{true: "newest first", false: "oldest first"}[lst.newest]
+	}
 	if next == "" {
 		if !lst.newest {
 			v.proveSkip(l, &lst)

@@ -167,9 +167,10 @@ type logService struct {
 	Name    string `json:"name,omitempty"`
 	Entries string `json:"entries,omitempty"`
 	Skipped string `json:"skipped,omitempty"`
-	Skip    int    `json:"skip,omitempty"` // $skip: 0 not tried, 1 proven, -1 not honoured
-	Max     int    `json:"max,omitempty"`  // entries it holds, of a log that never overwrites
-	Full    bool   `json:"full,omitempty"` // the service says that it overflowed
+	Order   string `json:"order,omitempty"` // how it lists entries, as far as was seen
+	Skip    int    `json:"skip,omitempty"`  // $skip: 0 not tried, 1 proven, -1 not honoured
+	Max     int    `json:"max,omitempty"`   // entries it holds, of a log that never overwrites
+	Full    bool   `json:"full,omitempty"`  // the service says that it overflowed
 }
 
 func newMemory() *memory {
@@ -285,6 +286,6 @@ func (m *memory) forget() {
 		m.Systems[i].DrivesBy, m.Systems[i].VolumesBy = tellerUnknown, tellerUnknown
 	}
 	for i := range m.Logs {
-		m.Logs[i].Skip = 0
+		m.Logs[i].Skip, m.Logs[i].Order = 0, ""
 	}
 }
