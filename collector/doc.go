@@ -4,7 +4,7 @@
 // # A visit
 //
 // Tiers due within a second of each other are one visit, and so are those that fell due while it waited for a slot. It
-// goes Source.Read, moisture.Derive, detect.Events, Recorder.Record; only when it is recorded does what is known in RAM
+// goes Source.Read, moisture.Derive, detect.Judge, Recorder.Record; only when it is recorded does what is known in RAM
 // advance, by the same health.Delta. A visit that cannot be recorded (a full disk) is tried again with growing pauses by
 // its target's goroutine, which does nothing else meanwhile; the ticks that pass are accounted for as overrun. What is
 // known never advances past what is recorded, so nothing is lost but the readings of those ticks.

@@ -148,7 +148,7 @@ func (b *builder) build(ctx context.Context, src Source) (*health.Visit, outcome
 		v.Snapshot = &health.Snapshot{Target: s.Target, Driver: s.Driver, At: s.At, Took: s.Took, Tiers: s.Tiers, Gaps: s.Gaps, Cost: s.Cost}
 		v.Events, v.Delta = nil, health.Delta{}
 		b.access(v)
-		v.Events, v.Delta.Faults = detect.Events(b.known, v)
+		b.detect(v)
 	}
 	b.finish(v)
 	if v.Snapshot != nil {
@@ -249,9 +249,17 @@ func (b *builder) judge(v *health.Visit) (err error) {
 	v.Delta.Air = moisture.Derive(s, in)
 	s.Sanitize()
 	b.access(v)
-	v.Events, v.Delta.Faults = detect.Events(b.known, v)
+	b.detect(v)
 	b.delta(v)
 	return nil
+}
+
+func (b *builder) detect(v *health.Visit) {
+	j := detect.Judge(b.known, v)
+	j.Apply(v)
+	if j.Unmapped > 0 {
+		b.log.Debug("log entries of severity warning or critical that no table knows: kept as kind unknown", "entries", j.Unmapped)
+	}
 }
 
 func (b *builder) access(v *health.Visit) {

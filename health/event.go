@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"strconv"
 	"time"
 )
 
@@ -88,9 +89,14 @@ type Event struct {
 	Kind       Kind
 	Severity   Severity
 	Transition Transition
-	Rule       string // which rule said so
+	Rule       string // which rule said so: one of detect's, or "log:" and the row of the driver's table for an entry of a log
 	Message    string
 	Evidence   []string
+	// Subject tells things of one component apart that have no component of their own: the part's name in a log entry whose part is
+	// not certain, the class of parts that are fewer than expected.
+	Subject string `json:",omitzero"`
+	// SourceSeverity is what the service says of how grave it is. Severity is ours.
+	SourceSeverity Severity `json:",omitzero"`
 
 	// At is the visit's time plus the event's ordinal in that visit in nanoseconds, so that two like events of one
 	// visit are two points. SourceTime is the BMC's own, zero if none.
@@ -98,7 +104,9 @@ type Event struct {
 	Source     string // "poll", or the log the entry came from
 	SourceTime time.Time
 	AtStart    bool // the condition was there when the target was first seen
-	FaultID    string
+	// FaultID is the fault that the event opened, changed or closed. A momentary event with one is further evidence of that fault:
+	// the log's word for what was polled, or the other way round.
+	FaultID string
 }
 
 // Fault is a condition that stays open until cleared.
@@ -117,6 +125,16 @@ type Fault struct {
 	Changed   time.Time
 	Cleared   time.Time // when it was closed: cleared, or no longer watched; zero while open
 	AtStart   bool
+	Subject   string `json:",omitzero"` // as in Event
+	Flap      Flap   `json:",omitzero"`
+}
+
+// Flap is the damping of a fault that comes and goes. The zero value is a fault that does not.
+type Flap struct {
+	Flapping bool      `json:"flapping,omitempty"` // it comes and goes: it stays open until it was away for a while
+	Count    int       `json:"count,omitempty"`    // how often it began, or got worse, since it was first found flapping and before
+	Last     time.Time `json:"last,omitzero"`      // when it last did
+	Away     time.Time `json:"away,omitzero"`      // since when it is away; zero while it is there
 }
 
 // Closed tells whether the fault is no longer open: cleared, or no longer watched.
@@ -133,6 +151,17 @@ func PolledEventID(t TargetID, c ComponentID, k Kind, tr Transition, firstVisit 
 func LogEventID(t TargetID, e *LogEntry) string {
 	return deriveID("log", string(t), e.Source, e.Generation, e.ID, string(e.Key))
 }
+
+// Subjected is a component's ID as PolledEventID takes it for one of several things of that component.
+func Subjected(c ComponentID, subject string) ComponentID {
+	if subject == "" {
+		return c
+	}
+	return c + "|" + ComponentID(subject)
+}
+
+// FurtherEventID derives the ID of a further event of a log entry that ends more than one fault.
+func FurtherEventID(entry string, n int) string { return deriveID("further", entry, strconv.Itoa(n)) }
 
 func deriveID(parts ...string) string {
 	h := sha256.New()

@@ -112,7 +112,26 @@ type LogEntry struct {
 	Origin    string      // Redfish OriginOfCondition, or the sensor's name
 	Kind      Kind        // the driver's decoding, empty if none is certain
 	Cleared   bool        // the entry reports the end of the condition
-	SEL       *SELEvent   // for SEL event records
+
+	// Decoded is the rest of the driver's decoding. It is not stored with the entry: it follows from it.
+	Decoded Decoded   `json:",omitzero"`
+	SEL     *SELEvent // for SEL event records
+}
+
+// Decoded is what a driver's table makes of a log entry beside its kind.
+type Decoded struct {
+	Rule     string   // the row of the table: "FanFailed", "04.01.2"; empty: the entry is not mapped
+	Severity Severity // ours; SeverityUnknown: the table has none, the source's word counts
+	Class    Class    // of the part it speaks of, also where the part itself is not certain
+	Names    []string // by which it calls the part
+	// Lasts: a condition began that holds until another entry or a reading says that it is over. An entry that neither begins nor
+	// ends one tells what happened.
+	Lasts bool
+	// Ends are further kinds that are over with this entry: a part that was restored neither failed nor is degraded, one that was
+	// taken out is no longer at fault.
+	Ends []Kind
+	// Vague: it tells only that the part's health is now such, not what is wrong.
+	Vague bool
 }
 
 // SELEvent is a decoded SEL event record (IPMI 2.0 section 32.1).

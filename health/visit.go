@@ -141,6 +141,32 @@ type Known struct {
 	// the start; it was not inserted.
 	Places map[string]time.Time
 	Air    AirMemory `json:",omitzero"`
+	// Recent is what of faults that began lately outlives them: how often, and when the last one ended.
+	Recent map[RecentKey]Recent `json:"-"`
+	Clock  BMCClock             `json:",omitzero"`
+}
+
+// RecentKey names a condition.
+type RecentKey struct {
+	Component ComponentID
+	Kind      Kind
+	Subject   string
+}
+
+// Recent is how a condition came and went lately.
+type Recent struct {
+	RecentKey
+	Begun []time.Time // when it began or got worse, oldest first; at most a few
+	Fault string      // the last fault of it
+	Ended time.Time   // when that one was cleared; zero while it is open
+	// Polled: a reading ended it in a visit that did not read the logs. Their entries of it, read later, are no new fault.
+	Polled bool
+}
+
+// BMCClock is how far a BMC's clock was ahead of ours when its skew was last noted.
+type BMCClock struct {
+	Skew time.Duration
+	At   time.Time // zero: not known
 }
 
 // KnownComponent is a component as last seen, and since when its state and presence have been so.
@@ -174,6 +200,8 @@ type Delta struct {
 	PlacesAt   time.Time     // when
 	Air        *AirMemory    `json:",omitempty"` // whole
 	Forget     []ComponentID // no longer held at all: an absent part of long ago, a part of another class now
+	Recent     []Recent      `json:",omitempty"` // new and changed ones, whole; one without a fault is no longer held
+	Clock      *BMCClock     `json:",omitempty"`
 }
 
 // NewKnown is what is known of a target before its first visit.
@@ -181,6 +209,7 @@ func NewKnown(id TargetID) *Known {
 	return &Known{
 		Target: id, Components: map[ComponentID]KnownComponent{}, Faults: map[string]Fault{}, Cursors: Cursors{},
 		Ticks: map[Tier]Tick{}, Access: Access{State: AccessOK}, Places: map[string]time.Time{},
+		Recent: map[RecentKey]Recent{},
 	}
 }
 
@@ -228,6 +257,16 @@ func (k *Known) Apply(d *Delta) {
 	}
 	if d.Air != nil {
 		k.Air = *d.Air
+	}
+	for _, r := range d.Recent {
+		if r.Fault == "" {
+			delete(k.Recent, r.RecentKey)
+		} else {
+			k.Recent[r.RecentKey] = r
+		}
+	}
+	if d.Clock != nil {
+		k.Clock = *d.Clock
 	}
 	if !d.FirstSeen.IsZero() {
 		k.FirstSeen = d.FirstSeen

@@ -25,11 +25,11 @@ var exportColumns = map[string][]string{
 	"visits": {"time", "target", "seq", "driver", "tiers", "result", "reason", "error", "took_seconds", "late_seconds", "host_power",
 		"requests", "connections", "exchanges", "bytes", "components", "readings", "gaps", "unread", "skipped_ticks", "origin"},
 	"events": {"time", "target", "component", "class", "kind", "severity", "state", "message", "rule", "evidence", "source", "source_time",
-		"at_start", "event_id", "fault_id"},
+		"at_start", "event_id", "fault_id", "subject", "source_severity"},
 	"log": {"time", "target", "source", "generation", "id", "created", "severity", "message", "message_id", "args", "component", "origin",
 		"kind", "cleared", "raw"},
 	"faults": {"opened", "target", "component", "class", "kind", "severity", "state", "message", "rule", "evidence", "changed", "cleared",
-		"at_start", "id"},
+		"at_start", "id", "subject", "flapping", "times"},
 }
 
 func eachReading(v *health.Visit, f func(exportRow) error) error {
@@ -85,7 +85,7 @@ func visitRow(v *health.Visit) exportRow {
 
 func eventRow(e *health.Event) exportRow {
 	return exportRow{e.At, string(e.Target), string(e.Component), string(e.Class), string(e.Kind), e.Severity.String(), string(e.Transition),
-		e.Message, e.Rule, e.Evidence, e.Source, e.SourceTime, e.AtStart, e.ID, e.FaultID}
+		e.Message, e.Rule, e.Evidence, e.Source, e.SourceTime, e.AtStart, e.ID, e.FaultID, e.Subject, e.SourceSeverity.String()}
 }
 
 func logRow(e *sqlite.LogEntry) exportRow {
@@ -95,7 +95,7 @@ func logRow(e *sqlite.LogEntry) exportRow {
 
 func faultRow(f *health.Fault) exportRow {
 	return exportRow{f.Opened, string(f.Target), string(f.Component), string(f.Class), string(f.Kind), f.Severity.String(), string(f.State),
-		f.Message, f.Rule, f.Evidence, f.Changed, f.Cleared, f.AtStart, f.ID}
+		f.Message, f.Rule, f.Evidence, f.Changed, f.Cleared, f.AtStart, f.ID, f.Subject, f.Flap.Flapping, int64(f.Flap.Count)}
 }
 
 // rowWriter writes rows in a format.

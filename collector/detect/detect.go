@@ -16,6 +16,9 @@ const (
 	RulePresence  = "presence"
 	RuleMargin    = "condensation_margin"
 	RuleAccess    = "access"
+	RuleExpected  = "expected" // fewer parts than the configuration expects
+	RuleFirmware  = "firmware"
+	RuleClock     = "clock"
 	RuleLog       = "log"       // an entry of a log
 	RuleLogState  = "log_state" // a log itself: cleared, full, entries lost
 )
@@ -26,9 +29,17 @@ const BMC health.ComponentID = "bmc"
 type key struct {
 	component health.ComponentID
 	kind      health.Kind
+	subject   string
 }
 
-// pass is one run of Events.
+// of is the key of what a part is at fault with.
+func of(c health.ComponentID, k health.Kind) key { return key{component: c, kind: k} }
+
+func (k key) recent() health.RecentKey {
+	return health.RecentKey{Component: k.component, Kind: k.kind, Subject: k.subject}
+}
+
+// pass is one run of Judge.
 type pass struct {
 	known *health.Known
 	visit *health.Visit
@@ -42,43 +53,68 @@ type pass struct {
 	faults []health.Fault // cleared in this pass
 	events []health.Event
 	ids    map[string]bool
+
+	recent map[key]health.Recent // those that changed in this pass
+	ended  map[key]bool          // conditions that a reading ended in this pass
+	clock  *health.BMCClock
+	// unmapped counts log entries of severity warning and critical that no row of a driver's table knows.
+	unmapped int
 }
 
-// Events compares a visit with what was known before it. It returns what changed, in order, and the faults that are
-// new, changed or cleared, whole. The visit's Result, Snapshot and Delta.Access must be set; known is not changed.
-func Events(known *health.Known, v *health.Visit) ([]health.Event, []health.Fault) {
+// Judgement is what a visit shows.
+type Judgement struct {
+	Events   []health.Event  // what changed, in order
+	Faults   []health.Fault  // new, changed and cleared ones, whole
+	Recent   []health.Recent // for health.Delta, as Clock
+	Clock    *health.BMCClock
+	Unmapped int // log entries of severity warning and critical that no table knows; they are events of kind unknown
+}
+
+// Apply puts a judgement into its visit.
+func (j *Judgement) Apply(v *health.Visit) {
+	v.Events, v.Delta.Faults, v.Delta.Recent, v.Delta.Clock = j.Events, j.Faults, j.Recent, j.Clock
+}
+
+// Judge compares a visit with what was known before it. The visit's Result, Snapshot, Where and Delta.Access must be set; neither the
+// visit nor known is changed.
+func Judge(known *health.Known, v *health.Visit) Judgement {
 	if v.Result == health.Missed {
-		return nil, nil
+		return Judgement{}
 	}
 	p := &pass{
 		known: known, visit: v, at: v.At(), open: make(map[key]health.Fault, len(known.Faults)), dirty: map[key]bool{},
-		wanted: map[key]finding{}, ids: map[string]bool{},
+		wanted: map[key]finding{}, ids: map[string]bool{}, recent: map[key]health.Recent{}, ended: map[key]bool{},
 	}
 	// In order of ID, so that of two open faults of one kind, which a damaged store might hold, always the same one counts.
 	for _, id := range slices.Sorted(maps.Keys(known.Faults)) {
 		f := known.Faults[id]
-		p.open[key{f.Component, f.Kind}] = f
+		p.open[key{f.Component, f.Kind, f.Subject}] = f
 	}
 	p.access()
 	if s := v.Snapshot; s != nil && v.Result != health.Failed {
+		told := p.tell(s)
+		p.changes(s)
 		p.components(s)
 		p.gone()
 		p.margins(s)
 		p.rollUps(s)
 		p.logs(s)
+		p.refine(told)
+		p.expected(s)
 		p.settle()
-		p.entries(s)
+		p.entries(told)
+		p.quiet()
 	} else {
 		p.settle()
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(p.dirty), compareKeys) {
 		p.faults = append(p.faults, p.open[k])
 	}
-	return p.events, p.faults
+	return Judgement{Events: p.events, Faults: p.faults, Recent: p.lately(), Clock: p.clock, Unmapped: p.unmapped}
 }
 
 func compareKeys(a, b key) int {
-	return cmp.Or(cmp.Compare(a.component, b.component), cmp.Compare(a.kind, b.kind))
+	return cmp.Or(cmp.Compare(a.component, b.component), cmp.Compare(a.kind, b.kind), cmp.Compare(a.subject, b.subject))
 }
 
 // finding is a condition that holds.
@@ -91,6 +127,7 @@ type finding struct {
 	message   string
 	evidence  []string
 	atStart   bool
+	subject   string
 }
 
 // denial is a rule's word that what it opened is over.
@@ -117,7 +154,7 @@ func precedence(rule string) int {
 
 // holds notes a finding. Several rules may find the same: it counts at its worst, with all the evidence.
 func (p *pass) holds(f finding) {
-	k := key{f.component, f.kind}
+	k := key{f.component, f.kind, f.subject}
 	w, also := p.wanted[k]
 	if !also {
 		p.order = append(p.order, k)
@@ -153,7 +190,7 @@ func (p *pass) isOpen(k key, rule string) bool {
 func (p *pass) settle() {
 	for _, d := range p.denied {
 		if _, wanted := p.wanted[d.key]; !wanted && p.open[d.key].Rule == d.rule {
-			p.clear(d.key, d.message, d.evidence...)
+			p.end(d.key, d.message, d.evidence...)
 		}
 	}
 	for _, k := range p.order {
@@ -161,65 +198,11 @@ func (p *pass) settle() {
 	}
 }
 
-// begin opens a fault for a finding, or changes the open one.
-func (p *pass) begin(k key, f finding) {
-	f.message = cut(f.message)
-	open, ok := p.open[k]
-	if !ok {
-		e := p.event(f, health.Asserted)
-		e.FaultID = e.ID
-		if !p.emit(e) {
-			return
-		}
-		p.open[k] = health.Fault{
-			ID: e.ID, Target: p.visit.Target, Component: f.component, Class: f.class, Kind: f.kind, Severity: f.severity, State: health.Asserted,
-			Rule: f.rule, Message: f.message, Evidence: f.evidence, Opened: p.at, Changed: p.at, AtStart: f.atStart,
-		}
-		p.dirty[k] = true
-		return
-	}
-	over := slices.ContainsFunc(p.denied, func(d denial) bool { return d.key == k && d.rule == open.Rule })
-	if rule := f.rule; rule != open.Rule && (over || precedence(rule) > precedence(open.Rule)) {
-		open.Rule = rule
-		p.dirty[k] = true
-	}
-	if open.Severity != f.severity {
-		tr := health.Escalated
-		if f.severity < open.Severity {
-			tr = health.Deescalated
-		}
-		f.atStart = false
-		e := p.event(f, tr)
-		e.FaultID = open.ID
-		p.emit(e)
-		open.Severity, open.Message, open.Evidence, open.Changed = f.severity, f.message, f.evidence, p.at
-		p.dirty[k] = true
-	}
-	p.open[k] = open
-}
-
-// clear ends an open fault; nothing happens if there is none.
-func (p *pass) clear(k key, message string, evidence ...string) {
-	f, ok := p.open[k]
-	if !ok {
-		return
-	}
-	e := p.event(finding{
-		component: f.Component, class: f.Class, kind: f.Kind, severity: health.SeverityOK, rule: f.Rule, message: cut(message), evidence: evidence,
-	}, health.Cleared)
-	e.FaultID = f.ID
-	p.emit(e)
-	f.State, f.Cleared, f.Changed = health.Cleared, p.at, p.at
-	delete(p.open, k)
-	delete(p.dirty, k)
-	p.faults = append(p.faults, f)
-}
-
 func (p *pass) event(f finding, tr health.Transition) health.Event {
 	return health.Event{
-		ID:     health.PolledEventID(p.visit.Target, f.component, f.kind, tr, p.at),
+		ID:     health.PolledEventID(p.visit.Target, health.Subjected(f.component, f.subject), f.kind, tr, p.at),
 		Target: p.visit.Target, Component: f.component, Class: f.class, Kind: f.kind, Severity: f.severity, Transition: tr,
-		Rule: f.rule, Message: f.message, Evidence: f.evidence, Source: "poll", AtStart: f.atStart,
+		Rule: f.rule, Message: f.message, Evidence: f.evidence, Source: "poll", AtStart: f.atStart, Subject: f.subject,
 	}
 }
 
@@ -237,7 +220,7 @@ func (p *pass) emit(e health.Event) bool {
 // access opens and clears comm_lost.
 func (p *pass) access() {
 	if p.visit.Result != health.Failed {
-		p.denies(key{BMC, health.KindCommLost}, RuleAccess, "the BMC answers again")
+		p.denies(of(BMC, health.KindCommLost), RuleAccess, "the BMC answers again")
 		return
 	}
 	a := p.visit.Delta.Access

@@ -48,11 +48,12 @@ func (m *machine) visitTiers(s *health.Snapshot, tiers health.Tiers) []health.Ev
 func (m *machine) apply(v *health.Visit) []health.Event {
 	m.t.Helper()
 	before := len(m.known.Faults)
-	events, faults := detect.Events(m.known, v)
+	j := detect.Judge(m.known, v)
+	events := j.Events
 	if len(m.known.Faults) != before {
 		m.t.Fatalf("Events changed what is known")
 	}
-	again, _ := detect.Events(m.known, v)
+	again := detect.Judge(m.known, v).Events
 	if fmt.Sprint(again) != fmt.Sprint(events) {
 		m.t.Fatalf("the same visit gave other events: %v and %v", events, again)
 	}
@@ -68,7 +69,7 @@ func (m *machine) apply(v *health.Visit) []health.Event {
 			m.t.Fatalf("event %+v", e)
 		}
 	}
-	v.Delta.Faults = faults
+	j.Apply(v)
 	if s := v.Snapshot; s != nil && v.Result == health.Done {
 		if m.known.FirstSeen.IsZero() {
 			v.Delta.FirstSeen = m.now
@@ -89,10 +90,14 @@ func (m *machine) apply(v *health.Visit) []health.Event {
 			}
 		}
 	}
+	v.Delta.Ticks = map[health.Tier]health.Tick{}
+	for t, due := range v.Due {
+		v.Delta.Ticks[t] = health.Tick{Due: due, Result: v.Result}
+	}
 	m.known.Apply(&v.Delta)
 	kinds := map[string]bool{}
 	for _, f := range m.known.Faults {
-		k := string(f.Component) + " " + string(f.Kind)
+		k := string(f.Component) + " " + string(f.Kind) + " " + f.Subject
 		if kinds[k] {
 			m.t.Fatalf("two open faults of %s", k)
 		}
@@ -436,5 +441,3 @@ func TestFullLogsOfANewNameAtEachVisitAreBounded(t *testing.T) {
 		t.Errorf("%d open faults", n)
 	}
 }
-
-var detectEvents = detect.Events

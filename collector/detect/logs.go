@@ -41,14 +41,14 @@ func (p *pass) logs(s *health.Snapshot) {
 		f.message = "log " + name + " is full: new entries are not kept"
 		f.atStart = p.known.FirstSeen.IsZero()
 		if l.Full {
-			if _, open := p.open[key{f.component, f.kind}]; !open {
+			if _, open := p.open[of(f.component, f.kind)]; !open {
 				if room--; room < 0 {
 					continue
 				}
 			}
 			p.holds(f)
 		} else {
-			p.denies(key{f.component, f.kind}, RuleLogState, "log "+name+" has room again")
+			p.denies(of(f.component, f.kind), RuleLogState, "log "+name+" has room again")
 		}
 	}
 }
@@ -61,81 +61,4 @@ func toldCleared(s *health.Snapshot, source string) bool {
 		}
 	}
 	return false
-}
-
-// entries makes momentary events of log entries.
-func (p *pass) entries(s *health.Snapshot) {
-	if len(s.Log) == 0 {
-		return
-	}
-	// Cursors are keyed by where a log lives, entries by its short name.
-	read := map[string]bool{}
-	for _, l := range s.Logs {
-		if _, ok := p.known.Cursors[l.Path]; ok {
-			read[l.ID] = true
-		}
-	}
-	first := p.known.FirstSeen
-	if first.IsZero() {
-		first = p.at
-	}
-	classes := map[health.ComponentID]health.Class{}
-	for id, c := range p.known.Components {
-		classes[id] = c.Class
-	}
-	for i := range s.Components {
-		classes[s.Components[i].ID] = s.Components[i].Class
-	}
-	for i := range s.Log {
-		e := &s.Log[i]
-		kind := e.Kind
-		serious := e.Severity == health.SeverityWarning || e.Severity == health.SeverityCritical
-		switch {
-		case serious && kind == "":
-			kind = health.KindUnknown
-		case !serious && (kind == "" || kind == health.KindInfo):
-			continue
-		}
-		_, cursor := p.known.Cursors[e.Source]
-		if !cursor && !read[e.Source] && (e.Created.IsZero() || !e.Created.After(first)) {
-			continue // history
-		}
-		class, ok := classes[e.Component]
-		if !ok {
-			class = health.ClassLog
-		}
-		component := e.Component
-		if component == "" {
-			component = health.ComponentID("log/" + e.Source)
-		}
-		p.emit(health.Event{
-			ID: health.LogEventID(p.visit.Target, e), Target: p.visit.Target, Component: component, Class: class, Kind: kind,
-			Severity: entrySeverity(e), Transition: health.Momentary, Rule: RuleLog, Message: cut(entryMessage(e)),
-			Evidence: words(e.MessageID, e.Origin, e.Source+" "+e.ID), Source: e.Source, SourceTime: e.Created,
-			AtStart: p.known.FirstSeen.IsZero(),
-		})
-	}
-}
-
-// entrySeverity: the end of a condition is no alarm, whatever severity its entry carries.
-func entrySeverity(e *health.LogEntry) health.Severity {
-	switch {
-	case e.Cleared:
-		return health.SeverityOK
-	case e.Severity == health.SeverityUnknown && e.Kind != "" && e.Kind != health.KindInfo && e.Kind != health.KindInserted:
-		return health.SeverityWarning // its driver found it worth a kind
-	case e.Severity == health.SeverityUnknown:
-		return health.SeverityInfo
-	}
-	return e.Severity
-}
-
-func entryMessage(e *health.LogEntry) string {
-	switch {
-	case e.Message != "":
-		return e.Message
-	case e.MessageID != "":
-		return e.MessageID
-	}
-	return e.Origin
 }

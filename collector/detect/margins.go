@@ -33,7 +33,7 @@ func (p *pass) margins(s *health.Snapshot) {
 		if c == nil || c.Presence == health.Absent {
 			continue
 		}
-		k := key{c.ID, j.Kind}
+		k := of(c.ID, j.Kind)
 		judged[k] = true
 		message := label(c, nil) + ": " + j.Evidence
 		if j.Severity <= health.SeverityOK {
@@ -47,7 +47,7 @@ func (p *pass) margins(s *health.Snapshot) {
 	}
 	for _, r := range s.Readings {
 		c := components[r.Component]
-		if r.Quantity != health.CondensationMargin || c == nil || c.Presence == health.Absent || judged[key{c.ID, health.KindCondensationRisk}] {
+		if r.Quantity != health.CondensationMargin || c == nil || c.Presence == health.Absent || judged[of(c.ID, health.KindCondensationRisk)] {
 			continue
 		}
 		p.margin(c, r.Value)
@@ -55,7 +55,7 @@ func (p *pass) margins(s *health.Snapshot) {
 }
 
 func (p *pass) margin(c *health.Component, margin float64) {
-	k := key{c.ID, health.KindCondensationRisk}
+	k := of(c.ID, health.KindCondensationRisk)
 	open, isOpen := p.open[k]
 	warning, critical := MarginWarning, MarginCritical
 	if isOpen {

@@ -25,7 +25,7 @@ func (p *pass) components(s *health.Snapshot) {
 		if c.Presence == health.Absent {
 			if seen && before.Presence == health.Present {
 				p.removed(before.Component, "reported absent", words(c.Status)...)
-			} else if f, ok := p.open[key{c.ID, goneKind(c.Class)}]; ok && f.Rule == RulePresence {
+			} else if f, ok := p.open[of(c.ID, goneKind(c.Class))]; ok && f.Rule == RulePresence {
 				p.absent(before.Component, "reported absent", words(c.Status)) // still so
 			}
 			p.conditions(c, seen) // a detector that is absent says so by a condition
@@ -76,6 +76,11 @@ func (p *pass) identity(c *health.Component, before health.Component, seen bool)
 		was.evidence = []string{"serial before: " + before.Serial, "serial now: " + c.Serial}
 		// Another part: what was wrong with the old one is not known of this one. If it is, this visit says so anew.
 		p.dropFaults(c.ID, was.message)
+	case c.StateNotRead && seen || !c.StateNotRead && c.Presence == health.Present && seen && before.Presence != health.Absent:
+		if before.Serial == c.Serial || before.Serial == "" || c.Serial == "" {
+			p.changed(c.ID, c.Class, RuleFirmware, "firmware of "+label(c, &before), before.Firmware, c.Firmware, health.SeverityInfo)
+		}
+		return
 	case c.StateNotRead || c.Presence != health.Present || !isHardware(c.Class):
 		return
 	case seen && before.Presence == health.Absent:
@@ -136,8 +141,11 @@ func (p *pass) absent(c health.Component, how string, evidence []string) {
 
 func (p *pass) returned(c *health.Component) {
 	for _, kind := range []health.Kind{health.KindAbsentRemoved, health.KindDetectorFault} {
-		if k := (key{c.ID, kind}); p.isOpen(k, RulePresence) {
+		if k := (of(c.ID, kind)); p.isOpen(k, RulePresence) {
 			p.denies(k, RulePresence, label(c, nil)+" is present again", words(c.Status)...)
+		}
+		if kind == health.KindAbsentRemoved {
+			p.deniesLog(of(c.ID, kind), label(c, nil)+" is present", words(c.Status)...)
 		}
 	}
 }
@@ -209,8 +217,10 @@ func (p *pass) conditions(c *health.Component, seen bool) {
 		p.holds(f)
 	}
 	for _, n := range c.Conditions {
-		if k := (key{c.ID, n.Kind}); n.Severity == health.SeverityOK && p.isOpen(k, RuleCondition) {
+		if k := (of(c.ID, n.Kind)); n.Severity == health.SeverityOK && p.isOpen(k, RuleCondition) {
 			p.denies(k, RuleCondition, label(c, nil)+": no longer "+plain(n.Kind), words(n.Evidence)...)
+		} else if n.Severity == health.SeverityOK {
+			p.deniesLog(k, label(c, nil)+": not "+plain(n.Kind), words(n.Evidence)...)
 		}
 	}
 }

@@ -3,9 +3,11 @@ package detect_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
+	"dewline/collector/detect"
 	"dewline/health"
 )
 
@@ -102,10 +104,103 @@ func TestDetectionHasItsProperties(t *testing.T) {
 			}
 		}
 		m.visit(healthySnapshot(cs))
+		m.now = m.now.Add(detect.FlapHold) // what was flapping is damped that long
+		m.visit(healthySnapshot(cs))
 		if open := m.open(); len(open) != 0 {
 			t.Fatalf("all is well and these are open: %q", open)
 		}
 	})
+}
+
+// Whoever follows the events knows the faults: each opens once, changes and closes while it is open, and what is open at the end is
+// what the target is known to be at fault with. Each log entry that counts is one event.
+func TestEventsTellTheWholeStoryOfFaults(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cs := parts(t)
+		m := newMachine(t)
+		open := map[string]health.Severity{}
+		closed := map[string]bool{}
+		n := 0
+		m.visit(logged(anySnapshot(t, cs)))
+		for _, f := range m.known.Faults {
+			open[f.ID] = f.Severity
+		}
+		for range rapid.IntRange(1, 25).Draw(t, "visits") {
+			s := logged(anySnapshot(t, cs))
+			for range rapid.IntRange(0, 4).Draw(t, "entries") {
+				n++
+				s.Log = append(s.Log, anyEntry(t, cs, n))
+			}
+			m.now = m.now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "minutes")) * time.Minute)
+			entries := map[string]int{}
+			for i := range s.Log {
+				entries[health.LogEventID("db-1", &s.Log[i])] = 0
+			}
+			for _, e := range m.visit(s) {
+				if _, ok := entries[e.ID]; ok {
+					entries[e.ID]++
+				}
+				severity, isOpen := open[e.FaultID]
+				switch e.Transition {
+				case health.Asserted:
+					if isOpen || closed[e.FaultID] || e.FaultID != e.ID {
+						t.Fatalf("%s opens what is open or closed", say(e))
+					}
+					open[e.FaultID] = e.Severity
+				case health.Escalated, health.Deescalated:
+					if !isOpen || (e.Transition == health.Escalated) != (e.Severity > severity) || e.Severity == severity {
+						t.Fatalf("%s of a fault that is %s, open %v", say(e), severity, isOpen)
+					}
+					open[e.FaultID] = e.Severity
+				case health.Cleared:
+					if !isOpen || e.Severity != health.SeverityOK {
+						t.Fatalf("%s closes what is not open", say(e))
+					}
+					delete(open, e.FaultID)
+					closed[e.FaultID] = true
+				case health.Momentary:
+					if e.FaultID != "" && !isOpen && !closed[e.FaultID] {
+						t.Fatalf("%s names a fault that nobody knows", say(e))
+					}
+				}
+			}
+			for i := range s.Log {
+				e := &s.Log[i]
+				counts := e.Kind != "" && e.Kind != health.KindInfo || e.Severity >= health.SeverityWarning
+				if got := entries[health.LogEventID("db-1", e)]; counts && got != 1 {
+					t.Fatalf("entry %+v made %d events", e, got)
+				}
+			}
+			for id, f := range m.known.Faults {
+				if severity, ok := open[id]; !ok || severity != f.Severity {
+					t.Fatalf("open is %+v; the events said %v %s", f, ok, severity)
+				}
+			}
+			if len(open) != len(m.known.Faults) {
+				t.Fatalf("by the events %d are open, known are %q", len(open), m.open())
+			}
+		}
+	})
+}
+
+func anyEntry(t *rapid.T, cs []health.Component, n int) health.LogEntry {
+	c := rapid.SampledFrom(cs).Draw(t, "of")
+	e := health.LogEntry{
+		Source: "sel", ID: fmt.Sprint(n), Key: fmt.Append(nil, n), Kind: rapid.SampledFrom(append([]health.Kind{""}, health.Kinds...)).Draw(t, "kind"),
+		Severity: severities.Draw(t, "severity"),
+		Message:  "entry", Created: t0.Add(time.Hour), Cleared: rapid.Bool().Draw(t, "over"),
+		Decoded: health.Decoded{Class: c.Class, Severity: severities.Draw(t, "ours")},
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "certain") {
+	case 0:
+		e.Component = c.ID
+	case 1:
+		e.Decoded.Names = []string{rapid.SampledFrom([]string{"A", "B"}).Draw(t, "name")}
+	}
+	e.Decoded.Lasts = !e.Cleared && rapid.Bool().Draw(t, "lasts")
+	e.Decoded.Vague = rapid.Bool().Draw(t, "vague")
+	e.Decoded.Ends = rapid.SliceOfN(rapid.SampledFrom(health.Kinds), 0, 3).Draw(t, "ends")
+	return e
 }
 
 func TestNothingReadClearsNothing(t *testing.T) {
@@ -146,7 +241,7 @@ func BenchmarkEvents(b *testing.B) {
 	m.visit(s)
 	v := &health.Visit{Target: "db-1", Started: m.now, Result: health.Done, Snapshot: s}
 	for b.Loop() {
-		if events, _ := detectEvents(m.known, v); len(events) != 0 {
+		if events := detect.Judge(m.known, v).Events; len(events) != 0 {
 			b.Fatal(events)
 		}
 	}

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"dewline/health"
@@ -16,6 +17,9 @@ func (p *pass) state(c *health.Component, seen bool, readings []health.Reading) 
 		for _, k := range p.faultsOf(c.ID) {
 			if p.open[k].Rule == RuleState {
 				p.denies(k, RuleState, label(c, nil)+" is ok", words(c.Status)...)
+			}
+			if readable(k.kind) && !isRollUp(c.Class) {
+				p.deniesLog(k, label(c, nil)+" is ok", words(c.Status)...)
 			}
 		}
 		return
@@ -35,6 +39,10 @@ func (p *pass) state(c *health.Component, seen bool, readings []health.Reading) 
 			kind = k.kind // thresholds may be read only now and then: still the same fault
 		}
 	}
+	kind, severity, said := p.adopt(c, kind, severity)
+	if said {
+		return
+	}
 	for _, k := range p.faultsOf(c.ID) {
 		if p.open[k].Rule == RuleState && k.kind != kind {
 			p.denies(k, RuleState, label(c, nil)+" is now "+plain(kind), words(c.Status)...) // one unexplained state is one fault
@@ -44,6 +52,30 @@ func (p *pass) state(c *health.Component, seen bool, readings []health.Reading) 
 		component: c.ID, class: c.Class, kind: kind, severity: severity, rule: RuleState, message: stateMessage(c, kind, why),
 		evidence: words(c.Status, why), atStart: p.foundAtStart(c, seen),
 	})
+}
+
+// adopt gives an unexplained state the kind of a fault that is open already: what a log said is wrong is what is read now. A state
+// that is worse than what the log said takes its place; one that is milder adds nothing to it.
+func (p *pass) adopt(c *health.Component, kind health.Kind, severity health.Severity) (health.Kind, health.Severity, bool) {
+	for _, k := range p.faultsOf(c.ID) {
+		f := p.open[k]
+		switch {
+		case k.subject != "" || k.kind == kind || !readable(k.kind):
+		case f.Rule == RuleState && (isGeneric(kind) && !isGeneric(k.kind) && !isThreshold(k.kind) || k.kind == health.KindUnknown && isThreshold(kind)):
+			return k.kind, max(severity, f.Severity), false
+		case f.Rule != RuleLog:
+		case sameGroup(k.kind, kind) && severity <= f.Severity:
+			if c.Status != "" && !slices.Contains(f.Evidence, c.Status) && len(f.Evidence) < maxEvidence {
+				p.join(k, c.Status)
+			}
+			return kind, severity, true
+		case isGeneric(k.kind) && severity > f.Severity:
+			p.denied = append(p.denied, denial{k, RuleLog, label(c, nil) + " is now " + plain(kind), words(c.Status)})
+		case isGeneric(kind) || isGeneric(k.kind):
+			return k.kind, max(severity, f.Severity), false
+		}
+	}
+	return kind, severity, false
 }
 
 // effective is the severity that a condition counts with: one of unknown severity its driver found worth naming.

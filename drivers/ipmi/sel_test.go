@@ -207,3 +207,82 @@ func TestTheDirectionBitDecides(t *testing.T) {
 		t.Errorf("message %q", e.Message)
 	}
 }
+
+// Facts that an interpretation by offset alone gets wrong, each with the record that shows it.
+func TestRecordsBeginAndEndConditions(t *testing.T) {
+	v := newFake(t).visit(health.TierEvents)
+	temp := fullRecord(2, 10, typeTemperature, 1, "Inlet")
+	repo := &repository{Records: records{
+		compactRecord(1, 9, typePSU, eventSpecific, 0x7f, "PSU 1"), temp,
+		compactRecord(3, 11, typeFan, eventRedundancy, 0xff, "Fan Redundancy"), compactRecord(4, 12, typeMemory, eventSpecific, 0x3ff, "DIMMs"),
+		compactRecord(5, 13, typeEntityPresence, eventSpecific, 3, "Riser"), compactRecord(6, 14, typeDriveSlot, eventState, 3, "Bay 1"),
+		compactRecord(7, 15, typeFan, eventSeverity, 0x7f, "Fan 1"), compactRecord(8, 16, typeCriticalIntr, eventSpecific, 0xfff, "NMI"),
+	}}
+	repo.build()
+	v.mem.SDR = repo
+	const fine, w, c = health.SeverityOK, health.SeverityWarning, health.SeverityCritical
+	for _, x := range []struct {
+		name     string
+		rec      []byte
+		kind     health.Kind
+		severity health.Severity
+		lasts    bool
+		over     bool
+		ends     health.Kind
+	}{
+		{"a failed supply", selRecord(1, 1e9, typePSU, 9, eventSpecific, 1), health.KindFailed, c, true, false, ""},
+		{"a supply that recovered is not critical again", selRecord(1, 1e9, typePSU, 9, eventSpecific|0x80, 1), health.KindFailed, fine, false, true, ""},
+		{"a predicted failure is a warning", selRecord(1, 1e9, typePSU, 9, eventSpecific, 2), health.KindPredictedFailure, w, true, false, ""},
+		{"lost input", selRecord(1, 1e9, typePSU, 9, eventSpecific, 3), health.KindInputLost, c, true, false, ""},
+		{"a supply pulled ends what was wrong with it", selRecord(1, 1e9, typePSU, 9, eventSpecific|0x80, 0), health.KindAbsentRemoved, w, true, false, health.KindInputLost},
+		{"a supply put in", selRecord(1, 1e9, typePSU, 9, eventSpecific, 0), health.KindAbsentRemoved, fine, false, true, ""},
+		{"a supply on standby is well", selRecord(1, 1e9, typePSU, 9, eventSpecific, 7), "", health.SeverityInfo, false, false, ""},
+		{"redundancy lost is a warning while resources suffice", selRecord(1, 1e9, typeFan, 11, eventRedundancy, 1), health.KindRedundancyLost, w, true, false, ""},
+		{"insufficient resources are critical", selRecord(1, 1e9, typeFan, 11, eventRedundancy, 5), health.KindRedundancyLost, c, true, false, ""},
+		{"degraded redundancy", selRecord(1, 1e9, typeFan, 11, eventRedundancy, 2), health.KindRedundancyDegraded, w, true, false, ""},
+		{"full redundancy ends both", selRecord(1, 1e9, typeFan, 11, eventRedundancy, 0), health.KindRedundancyLost, fine, false, true, health.KindRedundancyDegraded},
+		{"an uncorrectable error happened", selRecord(1, 1e9, typeMemory, 12, eventSpecific, 1), health.KindUncorrectableError, c, false, false, ""},
+		{"a correctable error happened", selRecord(1, 1e9, typeMemory, 12, eventSpecific, 0), health.KindCorrectableError, w, false, false, ""},
+		{"an absent entity", selRecord(1, 1e9, typeEntityPresence, 13, eventSpecific, 1), health.KindAbsentRemoved, w, true, false, health.KindFailed},
+		{"a state of unknown polarity says nothing", selRecord(1, 1e9, typeDriveSlot, 14, eventState, 1), "", health.SeverityUnknown, false, false, ""},
+		{"worse and worse", selRecord(1, 1e9, typeFan, 15, eventSeverity, 2), health.KindFailed, c, true, false, ""},
+		{"less severe is not well", selRecord(1, 1e9, typeFan, 15, eventSeverity, 4), health.KindDegraded, w, true, false, ""},
+		{"well", selRecord(1, 1e9, typeFan, 15, eventSeverity, 0), health.KindDegraded, fine, false, true, health.KindFailed},
+		{"an NMI happened", selRecord(1, 1e9, typeCriticalIntr, 16, eventSpecific, 0), health.KindFailed, c, false, false, ""},
+		{"a full log is told by its own words", selRecord(1, 1e9, typeEventLog, 99, eventSpecific, 4), health.KindLogFull, c, false, false, ""},
+		{"a new firmware", selRecord(1, 1e9, typeVersionChange, 98, eventSpecific, 1), health.KindInfo, w, false, false, ""},
+		{"a watchdog's reset", selRecord(1, 1e9, typeWatchdog2, 97, eventSpecific, 1), health.KindWatchdogReset, c, false, false, ""},
+		{"an opened lid is a warning", selRecord(1, 1e9, typePhysicalSecurity, 96, eventSpecific, 0), health.KindIntrusion, w, true, false, ""},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			e := v.logEntry(x.rec, "g")
+			if e.Kind != x.kind || e.Severity != x.severity || e.Decoded.Severity != x.severity || e.Decoded.Lasts != x.lasts || e.Cleared != x.over ||
+				x.ends != "" && !slices.Contains(e.Decoded.Ends, x.ends) || len(e.Decoded.Names) != 1 {
+				t.Errorf("%+v %+v", e, e.Decoded)
+			}
+		})
+	}
+}
+
+func TestACriticalThresholdThatIsLeftMayLeaveTheOther(t *testing.T) {
+	v := newFake(t).visit(health.TierEvents)
+	repo := &repository{Records: records{fullRecord(2, 10, typeTemperature, 1, "Inlet")}}
+	repo.build()
+	v.mem.SDR = repo
+	key := repo.sensors[0].key.String()
+	limits := func(mask uint8) { v.mem.Thresholds = map[string][7]uint8{key: {mask, 0, 0, 0, 38, 43, 48}} }
+	back := func(read byte) health.LogEntry {
+		return v.logEntry(selRecord(1, 1e9, typeTemperature, 10, eventThreshold|0x80, 0x59, read, 43), "g")
+	}
+	limits(0x18)
+	if e := back(41); e.Cleared || !e.Decoded.Lasts || e.Severity != health.SeverityWarning || e.Kind != health.KindOverThreshold {
+		t.Errorf("41 °C with a threshold at 38: %+v %+v", e, e.Decoded)
+	}
+	if e := back(30); !e.Cleared || e.Severity != health.SeverityOK {
+		t.Errorf("30 °C with a threshold at 38: %+v", e)
+	}
+	limits(0x10)
+	if e := back(41); !e.Cleared {
+		t.Errorf("without a non-critical threshold: %+v", e)
+	}
+}

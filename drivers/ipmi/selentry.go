@@ -3,6 +3,8 @@ package ipmi
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/bougou/go-ipmi/pkg/types"
@@ -73,7 +75,8 @@ func (v *visit) logEntry(rec []byte, generation string) health.LogEntry {
 	if p != nil && p.measure != nil && e.SEL.EventType == eventThreshold && !p.linear.IsNonLinear() {
 		value = p.eventValues(e.SEL.Data)
 	}
-	interpret(&e, class, p)
+	v.interpret(&e, class, p)
+	e.Decoded.Names = []string{name}
 	direction := "asserted"
 	if e.SEL.Deassert {
 		direction = "deasserted"
@@ -102,10 +105,37 @@ func (p *part) eventValues(d [3]byte) string {
 	return " (" + strings.Join(w, ", ") + ")"
 }
 
-// interpret fills in severity, kind and direction from our tables. The end of a condition is not as grave as the condition,
-// whatever its offset: the direction bit decides.
-func interpret(e *health.LogEntry, class health.Class, p *part) {
+// occurrences are kinds of which a log tells that they happened, not that they last. (Get SEL Info tells how full the log is.)
+var occurrences = map[health.Kind]bool{
+	health.KindUncorrectableError: true, health.KindCorrectableError: true, health.KindWatchdogReset: true, health.KindLogCleared: true,
+	health.KindLogFull: true, health.KindInfo: true, health.KindUnknown: true,
+}
+
+// happens are sensor types whose states are occurrences: an NMI, a hang at boot. Their ends are not logged.
+var happens = map[uint8]bool{typeCriticalIntr: true, typeFirmwareProgress: true, typeSystemEvent: true, typeBootError: true, typeOSStop: true}
+
+// recovered are the kinds that are over with the one that an entry says is over.
+var recovered = map[health.Kind][]health.Kind{
+	health.KindFailed: {health.KindDegraded}, health.KindDegraded: {health.KindFailed},
+	health.KindRedundancyLost: {health.KindRedundancyDegraded}, health.KindRedundancyDegraded: {health.KindRedundancyLost},
+}
+
+// interpret fills in severity, kind and direction from our tables. The end of a condition is not as grave as the condition, whatever
+// its offset: the direction bit decides. (FreeIPMI's interpretation takes one severity for both directions.)
+func (v *visit) interpret(e *health.LogEntry, class health.Class, p *part) {
 	off := e.SEL.Data[0] & 0x0f
+	if class == "" {
+		class = typeClasses[e.SEL.SensorType]
+	}
+	d := &e.Decoded
+	d.Class, d.Rule = class, ruleID(e.SEL.EventType, e.SEL.SensorType, off)
+	begins := func(k health.Kind, s health.Severity) {
+		e.Kind, e.Severity, d.Lasts = k, s, !occurrences[k]
+	}
+	over := func(k health.Kind, ends ...health.Kind) {
+		e.Kind, e.Severity, e.Cleared, d.Ends = k, health.SeverityOK, true, append(ends, recovered[k]...)
+	}
+	defer func() { d.Severity = e.Severity }()
 	if e.SEL.EventType == eventThreshold {
 		i, real := thresholdOffsets[off]
 		if !real { // the way back over a threshold: which one is past now, only a reading tells
@@ -113,21 +143,26 @@ func interpret(e *health.LogEntry, class health.Class, p *part) {
 			return
 		}
 		x := crossings[i]
-		e.Kind, e.Severity, e.Cleared = crossingKind(class, x.severity, x.high), x.severity, e.SEL.Deassert
+		if e.SEL.Deassert {
+			if x = v.stillPast(e.SEL, p, i); x.name == "" {
+				over(crossingKind(class, crossings[i].severity, crossings[i].high))
+				return
+			}
+		}
+		begins(crossingKind(class, x.severity, x.high), x.severity)
 		if class == health.ClassLeakDetector {
 			e.Severity = warning
-		}
-		if e.Cleared {
-			e.Severity = health.SeverityOK
 		}
 		return
 	}
 	confirmed := p != nil && p.confirmed && p.event == e.SEL.EventType
 	if class == health.ClassLeakDetector && e.SEL.EventType == eventState && !confirmed {
 		// Asserted 1, or the end of 0, says "active"; that active means water is likely, not certain.
-		e.Kind, e.Severity = health.KindLeakDetected, warning
-		if (off == 1) == e.SEL.Deassert {
-			e.Cleared, e.Severity = true, info
+		if (off == 1) != e.SEL.Deassert {
+			begins(health.KindLeakDetected, warning)
+		} else {
+			over(health.KindLeakDetected)
+			e.Severity = info
 		}
 		return
 	}
@@ -138,24 +173,78 @@ func interpret(e *health.LogEntry, class health.Class, p *part) {
 	x, known := table[off]
 	switch {
 	case !known:
-		e.Severity = info
-		if e.SEL.EventType >= 0x70 || e.SEL.SensorType >= typeOEM {
-			e.Severity = health.SeverityUnknown // the vendor's own: how grave, only the vendor knows
+		e.Severity, d.Rule = info, ""
+		if e.SEL.EventType == eventState || e.SEL.EventType >= 0x70 || e.SEL.SensorType >= typeOEM {
+			e.Severity = health.SeverityUnknown // the vendor's own: what it means, and how grave it is, only the vendor knows
 		}
 	case x.presence == health.Present && e.SEL.Deassert, x.presence == health.Absent && !e.SEL.Deassert:
-		e.Kind, e.Severity = health.KindAbsentRemoved, warning
+		begins(health.KindAbsentRemoved, warning)
+		d.Ends = []health.Kind{health.KindFailed, health.KindDegraded, health.KindPredictedFailure, health.KindInputLost, health.KindInputOutOfRange}
 	case x.presence != health.PresenceUnknown:
-		e.Kind, e.Severity = health.KindInserted, info
-	case x.severity == health.SeverityOK && !e.SEL.Deassert:
-		e.Severity = health.SeverityOK
+		over(health.KindAbsentRemoved)
+	case x.severity == health.SeverityOK && !e.SEL.Deassert: // all is well: the kinds of the other offsets are over
+		kinds := kindsOf(table)
+		if len(kinds) == 0 {
+			e.Severity = health.SeverityOK
+			break
+		}
+		over(kinds[0], kinds[1:]...)
 	case x.severity == health.SeverityOK: // the end of "all is well": what is wrong, another entry says
 		e.Severity = info
 	case x.kind == "":
 		e.Severity = info
+	case e.SEL.Deassert && x.momentary:
+		e.Kind, e.Severity = x.kind, health.SeverityOK
+	case e.SEL.Deassert:
+		over(x.kind)
+		d.Ends = nil // that state alone is left
 	default:
-		e.Kind, e.Severity, e.Cleared = x.kind, x.severity, e.SEL.Deassert && !x.momentary
-		if e.SEL.Deassert {
-			e.Severity = health.SeverityOK
+		begins(x.kind, x.severity)
+		d.Lasts = d.Lasts && !x.momentary && !happens[e.SEL.SensorType]
+	}
+	d.Ends = slices.DeleteFunc(d.Ends, func(k health.Kind) bool { return k == e.Kind })
+}
+
+// ruleID names a row of the tables: event type, sensor type where it counts, offset.
+func ruleID(event, typ, off uint8) string {
+	if event == eventSpecific {
+		return fmt.Sprintf("ipmi.%02x.%02x.%x", event, typ, off)
+	}
+	return fmt.Sprintf("ipmi.%02x.%x", event, off)
+}
+
+// kindsOf are the kinds of fault that a table knows, in order.
+func kindsOf(table map[uint8]effect) []health.Kind {
+	var kinds []health.Kind
+	for _, off := range slices.Sorted(maps.Keys(table)) {
+		if x := table[off]; x.kind != "" && !x.momentary && !slices.Contains(kinds, x.kind) {
+			kinds = append(kinds, x.kind)
 		}
 	}
+	return kinds
+}
+
+// stillPast is the threshold that is still passed when the ith is not any more: the value came back from beyond the critical one, and
+// is beyond the non-critical one as far as the reading in the record says, or it says none.
+func (v *visit) stillPast(e *health.SELEvent, p *part, i int) crossing {
+	if p == nil || i%3 == 0 {
+		return crossing{}
+	}
+	t := v.thresholds(p)
+	if t == nil {
+		return crossing{}
+	}
+	for k := i - 1; k >= i-i%3; k-- { // the next ones inward
+		if t.mask&(1<<k) == 0 {
+			continue
+		}
+		if e.Data[0]>>6 == 1 && p.measure != nil && !p.linear.IsNonLinear() {
+			read, at := p.measure.value(&p.sensor, e.Data[1], p.factors), p.measure.value(&p.sensor, t.raw[k], p.factors)
+			if crossings[k].high && read < at || !crossings[k].high && read > at {
+				continue
+			}
+		}
+		return crossings[k]
+	}
+	return crossing{}
 }

@@ -152,6 +152,7 @@ type entryDoc struct {
 	Message, MessageID          text
 	MessageArgs                 many[text]
 	EntryCode, EntryType        text
+	SensorType                  text
 	SensorNumber, OemSensorType text
 	Origin                      link `json:"OriginOfCondition"`
 	Links                       object[struct {
@@ -461,8 +462,31 @@ func (v *visit) logEntry(l *logService, x *entry, generation int) health.LogEntr
 				e.Component = a.ID
 			} else if k, ok := v.mem.Sensors[u]; ok && !k.Covered {
 				e.Component = k.ID
+			} else if id, ok := v.mem.Origins[u]; ok {
+				e.Component = id
 			}
 		}
 	}
+	class, _, _ := strings.Cut(string(e.Component), "/")
+	if m, ok := interpret(said{
+		id: e.MessageID, text: e.Message, args: e.Args, code: string(x.doc.EntryCode), sensorType: string(cmp.Or(x.doc.SensorType, x.doc.OemSensorType)),
+		origin: e.Origin, class: health.Class(class), severity: e.Severity, deassert: strings.EqualFold(string(x.doc.EntryCode), "Deassert"),
+	}); ok {
+		m.apply(&e)
+	}
+	e.Decoded.Names = namesOf(&e)
 	return e
+}
+
+// learnOrigins remembers which parts resources are, for log entries of visits that do not read those parts.
+func (v *visit) learnOrigins() {
+	for uri, p := range v.union.byURI {
+		if p.Class == health.ClassTemperature || p.Class == health.ClassVoltage || p.Class == health.ClassSensor || strings.Contains(uri, "#") {
+			continue // mem.Sensors has sensors
+		}
+		if _, named := v.mem.Same[uri]; named || v.mem.Origins[uri] == p.ID || len(v.mem.Origins) >= health.MaxComponents {
+			continue
+		}
+		v.mem.Origins[uri] = p.ID
+	}
 }

@@ -46,12 +46,13 @@ type memory struct {
 	Slow      map[string]*slowPlace `json:"slow,omitempty"`       // collection -> read in turn
 	SlowAfter string                `json:"slow_after,omitempty"` // the last member that had its turn
 
-	ExpandIgnored bool                  `json:"expand_ignored,omitempty"` // the service offers $expand and answers without
-	HostPower     string                `json:"host_power,omitempty"`     // when Rosters and Containers were learned
-	Metrics       map[string][]string   `json:"metrics,omitempty"`        // a supply's metrics -> where the sensors stand whose values they are
-	OneController []string              `json:"one_controller,omitempty"` // Controllers of which the Storage itself says the same
-	Rosters       map[string]*roster    `json:"rosters,omitempty"`        // collection -> its members
-	Containers    map[string]*container `json:"containers,omitempty"`     // document -> the links that are all it says
+	ExpandIgnored bool                          `json:"expand_ignored,omitempty"` // the service offers $expand and answers without
+	HostPower     string                        `json:"host_power,omitempty"`     // when Rosters and Containers were learned
+	Metrics       map[string][]string           `json:"metrics,omitempty"`        // a supply's metrics -> where the sensors stand whose values they are
+	OneController []string                      `json:"one_controller,omitempty"` // Controllers of which the Storage itself says the same
+	Rosters       map[string]*roster            `json:"rosters,omitempty"`        // collection -> its members
+	Containers    map[string]*container         `json:"containers,omitempty"`     // document -> the links that are all it says
+	Origins       map[string]health.ComponentID `json:"origins,omitempty"`        // resource -> the part it is, for log entries that name it
 }
 
 type root struct {
@@ -176,7 +177,7 @@ type logService struct {
 func newMemory() *memory {
 	return &memory{
 		V: memoryVersion, Same: map[string]alias{}, Sensors: map[string]sensorKey{}, Twins: map[string][]string{},
-		Parts: map[string][]string{}, Expand: map[string]bool{},
+		Parts: map[string][]string{}, Expand: map[string]bool{}, Origins: map[string]health.ComponentID{},
 		Metrics: map[string][]string{}, Slow: map[string]*slowPlace{}, Rosters: map[string]*roster{}, Containers: map[string]*container{},
 	}
 }
@@ -208,6 +209,9 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 	}
 	if m.Parts == nil {
 		m.Parts = fresh.Parts
+	}
+	if m.Origins == nil {
+		m.Origins = fresh.Origins
 	}
 	if m.Expand == nil {
 		m.Expand = fresh.Expand

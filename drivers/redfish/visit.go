@@ -353,6 +353,7 @@ func (v *visit) snapshot() *health.Snapshot {
 		s.NextCursors = v.cursors
 	}
 	if v.readAny() {
+		v.learnOrigins()
 		// Against what the collector holds, not what was given last: that may never have been committed.
 		slices.Sort(v.mem.Missing) // two fetched at once may have come in either order
 		if raw := v.mem.encode(); raw != nil && !bytes.Equal(raw, v.req.Memory) {

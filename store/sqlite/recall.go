@@ -25,8 +25,9 @@ func recall(ctx context.Context, tx *sql.Tx, k *health.Known) error {
 	found := false
 	if err := each(ctx, tx, func(rows *sql.Rows) error {
 		found = true
-		return rows.Scan(&n, &k.Endpoint, &k.Driver, fromJSON{&k.Identity}, textOf(&k.HostPower), nsTime{&k.FirstSeen})
-	}, "SELECT id, endpoint, driver, identity, host_power, first_seen_ns FROM targets WHERE name = ?", string(k.Target)); err != nil || !found {
+		return rows.Scan(&n, &k.Endpoint, &k.Driver, fromJSON{&k.Identity}, textOf(&k.HostPower), nsTime{&k.FirstSeen},
+			&k.Clock.Skew, nsTime{&k.Clock.At})
+	}, "SELECT id, endpoint, driver, identity, host_power, first_seen_ns, clock_skew, clock_ns FROM targets WHERE name = ?", string(k.Target)); err != nil || !found {
 		return err
 	}
 	components, err := componentsOf(ctx, tx, n)
@@ -81,6 +82,16 @@ func recall(ctx context.Context, tx *sql.Tx, k *health.Known) error {
 	if err := each(ctx, tx, func(rows *sql.Rows) error {
 		return rows.Scan(fromJSON{&k.Air})
 	}, "SELECT value FROM air WHERE target = ?", n); err != nil {
+		return err
+	}
+	if err := each(ctx, tx, func(rows *sql.Rows) error {
+		var r health.Recent
+		if err := rows.Scan(&r.Component, &r.Kind, &r.Subject, fromJSON{&r.Begun}, &r.Fault, nsTime{&r.Ended}, &r.Polled); err != nil {
+			return err
+		}
+		k.Recent[r.RecentKey] = r
+		return nil
+	}, "SELECT component, kind, subject, begun, fault, ended_ns, polled FROM recent WHERE target = ?", n); err != nil {
 		return err
 	}
 	k.Ticks, err = ticksOf(ctx, tx, n)

@@ -124,11 +124,12 @@ func (w *writer) event(ctx context.Context, t *writerTarget, id string, e *healt
 	content := contentOf(n, id, t.name, e)
 	head := chained(w.link.head, content)
 	wrote, err := w.changes(ctx, `INSERT INTO events (n, id, seq, target, component, class, kind, severity, transition, rule, message,
-		evidence, at, source, source_time, at_start, fault, content, chain)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		evidence, at, source, source_time, at_start, fault, content, chain, subject, source_severity)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`,
 		n, id, w.seq, t.n, string(e.Component), string(e.Class), string(e.Kind), severity(e.Severity), string(e.Transition),
-		e.Rule, e.Message, stringList(e.Evidence), ns(e.At), e.Source, bmcTime(e.SourceTime), e.AtStart, e.FaultID, content, head)
+		e.Rule, e.Message, stringList(e.Evidence), ns(e.At), e.Source, bmcTime(e.SourceTime), e.AtStart, e.FaultID, content, head,
+		e.Subject, severity(e.SourceSeverity))
 	if err == nil && wrote > 0 {
 		w.link = link{n, head}
 	}
@@ -274,6 +275,16 @@ func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) er
 			return err
 		}
 	}
+	for i := range d.Recent {
+		if err := w.recent(ctx, t, &d.Recent[i]); err != nil {
+			return err
+		}
+	}
+	if c := d.Clock; c != nil {
+		if err := w.exec(ctx, "UPDATE targets SET clock_skew = ?2, clock_ns = ?3 WHERE id = ?1", t.n, int64(c.Skew), ns(c.At)); err != nil {
+			return err
+		}
+	}
 	for _, id := range d.Forget {
 		if err := w.exec(ctx, "DELETE FROM components WHERE target = ? AND id = ?", t.n, string(id)); err != nil {
 			return err
@@ -288,7 +299,7 @@ func (w *writer) moved(ctx context.Context, t *writerTarget, endpoint string) er
 	if t.endpoint != "" {
 		for _, q := range [...]string{
 			"UPDATE targets SET driver = '' WHERE id = ?", "DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?", "DELETE FROM air WHERE target = ?",
-			"DELETE FROM access WHERE target = ?",
+			"DELETE FROM access WHERE target = ?", "UPDATE targets SET clock_skew = 0, clock_ns = NULL WHERE id = ?",
 		} {
 			if err := w.exec(ctx, q, t.n); err != nil {
 				return err
@@ -338,9 +349,19 @@ func (w *writer) component(ctx context.Context, t *writerTarget, c *health.Known
 
 func (w *writer) fault(ctx context.Context, t *writerTarget, f *health.Fault) error {
 	return w.exec(ctx, `INSERT OR REPLACE INTO faults (id, target, component, class, kind, severity, state, rule, message, evidence,
-		opened_ns, changed_ns, cleared_ns, at_start, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		opened_ns, changed_ns, cleared_ns, at_start, seq, subject, flap) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		f.ID, t.n, string(f.Component), string(f.Class), string(f.Kind), severity(f.Severity), string(f.State), f.Rule, f.Message,
-		stringList(f.Evidence), ns(f.Opened), ns(f.Changed), ns(f.Cleared), f.AtStart, w.seq)
+		stringList(f.Evidence), ns(f.Opened), ns(f.Changed), ns(f.Cleared), f.AtStart, w.seq,
+		f.Subject, asJSON(f.Flap))
+}
+
+func (w *writer) recent(ctx context.Context, t *writerTarget, r *health.Recent) error {
+	if r.Fault == "" {
+		return w.exec(ctx, "DELETE FROM recent WHERE target = ? AND component = ? AND kind = ? AND subject = ?",
+			t.n, string(r.Component), string(r.Kind), r.Subject)
+	}
+	return w.exec(ctx, "INSERT OR REPLACE INTO recent (target, component, kind, subject, begun, fault, ended_ns, polled) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		t.n, string(r.Component), string(r.Kind), r.Subject, asJSON(r.Begun), r.Fault, ns(r.Ended), r.Polled)
 }
 
 // configuredJSON is a target's configuration as the dictionary holds it.

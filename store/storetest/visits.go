@@ -179,7 +179,7 @@ func randomEvent(r *rand.Rand, t health.TargetID, at time.Time, i int) health.Ev
 		Target: t, Component: componentID(r), Class: pick(r, health.Classes...), Kind: pick(r, health.Kinds...),
 		Severity: health.Severity(r.IntN(5)), Transition: pick(r, health.Asserted, health.Cleared, health.Momentary), Rule: "rule",
 		Message: text(r), At: at, Source: "poll", AtStart: r.IntN(2) == 0, FaultID: fmt.Sprint(r.Uint64()),
-		SourceTime: pick(r, time.Time{}, at.UTC()),
+		SourceTime: pick(r, time.Time{}, at.UTC()), Subject: text(r), SourceSeverity: health.Severity(r.IntN(5)),
 	}
 	if r.IntN(2) == 0 {
 		e.Evidence = []string{"DetectorState=Critical", ""}
@@ -229,7 +229,19 @@ func randomDelta(r *rand.Rand, v *health.Visit) health.Delta {
 		if f.State == health.Cleared {
 			f.Cleared = at
 		}
+		if r.IntN(2) == 0 {
+			f.Subject = text(r)
+			f.Flap = health.Flap{Flapping: true, Count: r.IntN(9), Last: at, Away: pick(r, time.Time{}, at)}
+		}
 		d.Faults = append(d.Faults, f)
+		re := health.Recent{
+			RecentKey: health.RecentKey{Component: f.Component, Kind: health.KindFailed, Subject: pick(r, "", "fans")},
+			Begun:     []time.Time{at.Add(-time.Minute), at}, Fault: pick(r, "", f.ID), Ended: pick(r, time.Time{}, at),
+		}
+		d.Recent = append(d.Recent, re)
+	}
+	if r.IntN(4) == 0 {
+		d.Clock = &health.BMCClock{Skew: time.Duration(r.Int64N(1e12)), At: at}
 	}
 	return d
 }

@@ -1,0 +1,477 @@
+package detect_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"dewline/collector/detect"
+	"dewline/health"
+)
+
+// logbook makes log entries as drivers do.
+type logbook struct{ n int }
+
+func (l *logbook) entry(c health.ComponentID, k health.Kind, s health.Severity) health.LogEntry {
+	l.n++
+	id := fmt.Sprint(l.n)
+	class, _, _ := strings.Cut(string(c), "/")
+	return health.LogEntry{
+		Source: "sel", ID: id, Key: []byte(id), Severity: s, Kind: k, Created: t0, Message: "entry " + id, Component: c,
+		Decoded: health.Decoded{Rule: string(k), Severity: s, Class: health.Class(class)},
+	}
+}
+
+func (l *logbook) begins(c health.ComponentID, k health.Kind, s health.Severity) health.LogEntry {
+	e := l.entry(c, k, s)
+	e.Decoded.Lasts = true
+	return e
+}
+
+func (l *logbook) over(c health.ComponentID, k health.Kind, ends ...health.Kind) health.LogEntry {
+	e := l.entry(c, k, health.SeverityOK)
+	e.Cleared, e.Decoded.Ends = true, ends
+	return e
+}
+
+// named is an entry whose part is known by a name alone.
+func named(e health.LogEntry, names ...string) health.LogEntry {
+	e.Component, e.Decoded.Names = "", names
+	return e
+}
+
+func logged(s *health.Snapshot, es ...health.LogEntry) *health.Snapshot {
+	s.Log, s.Logs, s.NextCursors = es, []health.LogInfo{{ID: "sel", Path: "sel"}}, health.Cursors{"sel": []byte("1")}
+	return s
+}
+
+func TestPolledAndLoggedAreOneFault(t *testing.T) {
+	const c, w = health.SeverityCritical, health.SeverityWarning
+	ok, bad := part("fan/1", health.ClassFan, health.OK), part("fan/1", health.ClassFan, health.Critical)
+	start := func(t *testing.T, s *health.Snapshot) (*machine, *logbook) {
+		m := newMachine(t)
+		m.expect(m.visit(logged(s)))
+		return m, &logbook{}
+	}
+	t.Run("in one visit", func(t *testing.T) {
+		m, l := start(t, snap(ok))
+		m.expect(m.visit(logged(snap(bad), l.begins("fan/1", health.KindFailed, c))), "fan/1 failed critical asserted", "fan/1 failed critical momentary")
+		m.evidence("fan/1", "sel 1")
+		m.expect(m.visit(logged(snap(ok), l.over("fan/1", health.KindFailed))), "fan/1 failed ok cleared", "fan/1 failed ok momentary")
+	})
+	t.Run("first the log, then the reading", func(t *testing.T) {
+		m, l := start(t, snap(ok))
+		m.expect(m.visit(logged(snap(ok), l.begins("fan/1", health.KindFailed, c))), "fan/1 failed critical asserted")
+		bad := bad
+		bad.Status = "Enabled/Critical"
+		m.expect(m.visit(logged(snap(bad))))
+		m.evidence("fan/1", "sel 1", "Enabled/Critical")
+		m.expect(m.visit(logged(snap(bad), l.over("fan/1", health.KindFailed))), "fan/1 failed ok momentary") // the reading's word goes before
+		m.expect(m.visit(logged(snap(ok))), "fan/1 failed ok cleared")
+	})
+	t.Run("first the reading, then the log", func(t *testing.T) {
+		m, l := start(t, snap(ok))
+		m.expect(m.visit(logged(snap(bad))), "fan/1 failed critical asserted")
+		m.expect(m.visit(logged(snap(bad), l.begins("fan/1", health.KindFailed, c))), "fan/1 failed critical momentary")
+		m.evidence("fan/1", "sel 1")
+	})
+	t.Run("over before the log is read", func(t *testing.T) {
+		m, l := start(t, snap(ok))
+		m.visitTiers(snap(bad), health.TiersOf(health.TierReadings))
+		m.expect(m.visitTiers(snap(ok), health.TiersOf(health.TierReadings)), "fan/1 failed ok cleared")
+		m.expect(m.visit(logged(snap(ok), l.begins("fan/1", health.KindFailed, c), l.over("fan/1", health.KindFailed))),
+			"fan/1 failed critical momentary", "fan/1 failed ok momentary")
+		// The next time it is news.
+		m.expect(m.visit(logged(snap(ok), l.begins("fan/1", health.KindFailed, c))), "fan/1 failed critical asserted")
+	})
+	t.Run("the log says what is wrong, the state only that something is", func(t *testing.T) {
+		psu := func(s health.State) health.Component { return part("psu/1", health.ClassPSU, s) }
+		m, l := start(t, snap(psu(health.OK)))
+		m.expect(m.visit(logged(snap(psu(health.Critical)), l.begins("psu/1", health.KindInputLost, c))),
+			"psu/1 input_lost critical asserted", "psu/1 input_lost critical momentary")
+		m.expect(m.visit(logged(snap(psu(health.Critical)))))
+		m.expect(m.visit(logged(snap(psu(health.OK)))), "psu/1 input_lost ok cleared")
+		// In other visits, both ways.
+		m.expect(m.visit(logged(snap(psu(health.OK)), l.begins("psu/1", health.KindInputLost, c))), "psu/1 input_lost critical asserted")
+		m.expect(m.visit(logged(snap(psu(health.Warning)))))
+		m.expect(m.visit(logged(snap(psu(health.Warning)))))
+		m.expect(m.visit(logged(snap(psu(health.OK)))), "psu/1 input_lost ok cleared")
+		m.expect(m.visit(logged(snap(psu(health.Critical)))), "psu/1 failed critical asserted")
+		m.expect(m.visit(logged(snap(psu(health.Critical)), l.begins("psu/1", health.KindInputLost, c))), "psu/1 input_lost critical momentary")
+		m.expect(m.visit(logged(snap(psu(health.OK)))), "psu/1 failed ok cleared")
+	})
+	t.Run("changed health adds nothing to what is open", func(t *testing.T) {
+		m, l := start(t, snap(part("psu/1", health.ClassPSU, health.OK)))
+		lost := part("psu/1", health.ClassPSU, health.Critical, cond(health.KindInputLost, c))
+		vague := l.begins("psu/1", health.KindFailed, c)
+		vague.Decoded.Vague = true
+		m.expect(m.visit(logged(snap(lost), vague)), "psu/1 input_lost critical asserted", "psu/1 failed critical momentary")
+	})
+	t.Run("two different things of one part are two faults", func(t *testing.T) {
+		m, l := start(t, snap(part("drive/1", health.ClassDrive, health.OK)))
+		m.expect(m.visit(logged(snap(part("drive/1", health.ClassDrive, health.OK)), l.begins("drive/1", health.KindPredictedFailure, w), l.begins("drive/1", health.KindFailed, c))),
+			"drive/1 predicted_failure warning asserted", "drive/1 failed critical asserted")
+	})
+	t.Run("two parts are never one", func(t *testing.T) {
+		two := snap(part("fan/1", health.ClassFan, health.OK), part("fan/2", health.ClassFan, health.OK))
+		m, l := start(t, two)
+		s := snap(part("fan/1", health.ClassFan, health.Critical), part("fan/2", health.ClassFan, health.OK))
+		m.expect(m.visit(logged(s, l.begins("fan/2", health.KindFailed, c))), "fan/1 failed critical asserted", "fan/2 failed critical asserted")
+	})
+}
+
+func (m *machine) evidence(c health.ComponentID, want ...string) {
+	m.t.Helper()
+	for _, f := range m.known.Faults {
+		if f.Component != c {
+			continue
+		}
+		all := strings.Join(f.Evidence, "; ")
+		for _, w := range want {
+			if !strings.Contains(all, w) {
+				m.t.Fatalf("evidence of %s %s is %q, without %q", f.Component, f.Kind, all, w)
+			}
+		}
+		return
+	}
+	m.t.Fatalf("no fault of %s", c)
+}
+
+func TestAFaultThatOnlyALogTellsOf(t *testing.T) {
+	const c, w = health.SeverityCritical, health.SeverityWarning
+	drive := func(s health.State) *health.Snapshot { return snap(part("drive/1", health.ClassDrive, s)) }
+	t.Run("is over by its entry", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(drive(health.OK)))
+		m.expect(m.visit(logged(drive(health.OK), l.begins("drive/1", health.KindPredictedFailure, w))), "drive/1 predicted_failure warning asserted")
+		for range 5 {
+			m.expect(m.visit(logged(drive(health.OK)))) // its state need not show it
+		}
+		m.expect(m.visit(logged(drive(health.OK), l.over("drive/1", health.KindFailed, health.KindPredictedFailure))), "drive/1 predicted_failure ok cleared")
+	})
+	t.Run("is over by a reading that shows it, after a while", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(drive(health.OK)))
+		m.expect(m.visit(logged(drive(health.OK), l.begins("drive/1", health.KindFailed, c))), "drive/1 failed critical asserted")
+		m.expect(m.visit(logged(drive(health.OK)))) // may be from before
+		m.expect(m.visit(logged(drive(health.OK))), "drive/1 failed ok cleared")
+	})
+	t.Run("is not over by a gap, an unknown state, a cleared log or a host that is off", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(drive(health.OK)))
+		m.expect(m.visit(logged(drive(health.OK), l.begins("drive/1", health.KindFailed, c))), "drive/1 failed critical asserted")
+		m.now = m.now.Add(time.Hour)
+		m.expect(m.visit(logged(drive(health.Unknown))))
+		gap := snap()
+		gap.Gaps = []health.Gap{{Place: "all", Reason: health.ReasonTimeout}}
+		m.expect(m.visit(logged(gap)))
+		cleared := logged(drive(health.Unknown))
+		cleared.Logs[0].Cleared = true
+		m.expect(m.visit(cleared), "log/sel log_cleared warning momentary")
+		off := logged(drive(health.OK), l.over("drive/1", health.KindFailed))
+		off.HostPower = health.HostOff
+		m.expect(m.visit(off), "drive/1 failed ok momentary")
+		if len(m.known.Faults) != 1 {
+			t.Fatalf("open: %q", m.open())
+		}
+	})
+	t.Run("lessens and worsens with its entries", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		air := func() *health.Snapshot { return snap(part("humidity/1", health.ClassHumidity, health.Unknown)) }
+		m.visit(logged(air()))
+		m.expect(m.visit(logged(air(), l.begins("humidity/1", health.KindHumidityHigh, w), l.begins("humidity/1", health.KindHumidityHigh, c))),
+			"humidity/1 humidity_high warning asserted", "humidity/1 humidity_high critical escalated")
+		m.expect(m.visit(logged(air(), l.begins("humidity/1", health.KindHumidityHigh, w))), "humidity/1 humidity_high warning deescalated")
+		m.expect(m.visit(logged(air(), l.over("humidity/1", health.KindHumidityHigh))), "humidity/1 humidity_high ok cleared")
+	})
+	t.Run("begins and ends in one visit, and again: two faults", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(drive(health.OK)))
+		m.expect(m.visit(logged(drive(health.OK), l.begins("drive/1", health.KindFailed, c), l.over("drive/1", health.KindFailed),
+			l.begins("drive/1", health.KindFailed, c), l.over("drive/1", health.KindFailed))),
+			"drive/1 failed critical asserted", "drive/1 failed ok cleared", "drive/1 failed critical asserted", "drive/1 failed ok cleared")
+	})
+	t.Run("ends with its part", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(drive(health.OK)))
+		m.visit(logged(drive(health.OK), l.begins("drive/1", health.KindFailed, c)))
+		removed := l.begins("drive/1", health.KindAbsentRemoved, w)
+		removed.Decoded.Ends = []health.Kind{health.KindFailed}
+		m.expect(m.visit(logged(drive(health.OK), removed)), "drive/1 failed ok cleared", "drive/1 absent_removed warning asserted")
+		gone := snap()
+		m.expect(m.visit(logged(gone)))
+		m.evidence("drive/1", "sel 2", "place: all")
+		m.expect(m.visit(logged(drive(health.OK), l.over("drive/1", health.KindAbsentRemoved))),
+			"drive/1 inserted info momentary", "drive/1 absent_removed ok cleared", "drive/1 absent_removed ok momentary")
+	})
+}
+
+func TestAnEntryFindsItsPart(t *testing.T) {
+	const c = health.SeverityCritical
+	parts := func() *health.Snapshot {
+		s := snap()
+		for _, x := range [][2]string{{"fan/Fan.Embedded.1A", "System Board Fan1A"}, {"fan/Fan.Embedded.1B", "System Board Fan1B"}, {"psu/a", "PS1 Status"}, {"psu/b", "PS2 Status"}, {"fan/Fan_1", "Fan 10"}} {
+			class, _, _ := strings.Cut(x[0], "/")
+			p := part(health.ComponentID(x[0]), health.Class(class), health.OK)
+			p.Name = x[1]
+			s.Components = append(s.Components, p)
+		}
+		red := part("power_unit/red", health.ClassPowerUnit, health.OK, cond(health.KindRedundancyLost, health.SeverityOK))
+		s.Components = append(s.Components, red, part("system/1", health.ClassSystem, health.OK))
+		return s
+	}
+	for name, x := range map[string]struct {
+		class health.Class
+		kind  health.Kind
+		names []string
+		want  string
+	}{
+		"by name":                                 {health.ClassFan, health.KindFailed, []string{"System Board Fan1A", "1200"}, "fan/Fan.Embedded.1A"},
+		"by name, written otherwise":              {health.ClassFan, health.KindFailed, []string{"system board FAN 1B"}, "fan/Fan.Embedded.1B"},
+		"by the end of its identifier":            {health.ClassFan, health.KindFailed, []string{"Fan.Embedded.1A"}, "fan/Fan.Embedded.1A"},
+		"by its number":                           {health.ClassPSU, health.KindInputLost, []string{"2"}, "psu/b"},
+		"not by a number that no part has":        {health.ClassPSU, health.KindInputLost, []string{"3"}, "log/sel"},
+		"not by a number of another class's part": {health.ClassDrive, health.KindFailed, []string{"1"}, "log/sel"},
+		"not by half a name":                      {health.ClassFan, health.KindFailed, []string{"Fan 1"}, "fan/Fan_1"}, // the identifier fits, "Fan 10" does not
+		"not by a name of another class":          {health.ClassPSU, health.KindFailed, []string{"System Board Fan1A"}, "log/sel"},
+		"the one group that states redundancy":    {health.ClassPowerUnit, health.KindRedundancyLost, nil, "power_unit/red"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, l := newMachine(t), &logbook{}
+			m.visit(logged(parts()))
+			e := named(l.begins("x/y", x.kind, c), x.names...)
+			e.Decoded.Class = x.class
+			m.expect(m.visit(logged(parts(), e)), fmt.Sprintf("%s %s critical asserted", x.want, x.kind))
+		})
+	}
+	t.Run("what two parts are called is one fault each, of the log", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(parts()))
+		a, b := named(l.begins("x/y", health.KindFailed, c), "Disk A"), named(l.begins("x/y", health.KindFailed, c), "Disk B")
+		a.Decoded.Class, b.Decoded.Class = health.ClassDrive, health.ClassDrive
+		m.expect(m.visit(logged(parts(), a, b)), "log/sel failed critical asserted", "log/sel failed critical asserted")
+		over := named(l.over("x/y", health.KindFailed), "Disk B")
+		over.Decoded.Class = health.ClassDrive
+		m.expect(m.visit(logged(parts(), over)), "log/sel failed ok cleared")
+		for _, f := range m.known.Faults {
+			if f.Subject != "drive Disk A" || f.Class != health.ClassDrive {
+				t.Errorf("open: %+v", f)
+			}
+		}
+	})
+	t.Run("nothing tells what it is of: it only happened", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(parts()))
+		m.expect(m.visit(logged(parts(), named(l.begins("x/y", health.KindFailed, c)))), "log/sel failed critical momentary")
+	})
+}
+
+func TestEntriesThatMeanNoFault(t *testing.T) {
+	const c, w = health.SeverityCritical, health.SeverityWarning
+	t.Run("an absence of what was never there", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		empty := part("psu/2", health.ClassPSU, health.Unknown)
+		empty.Presence = health.Absent
+		m.visit(logged(snap(empty)))
+		m.expect(m.visit(logged(snap(empty), l.begins("psu/2", health.KindAbsentRemoved, w))), "psu/2 absent_removed info momentary")
+	})
+	t.Run("a fan that stops with its host", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(snap(part("fan/1", health.ClassFan, health.OK))))
+		off := logged(snap(part("fan/1", health.ClassFan, health.Unknown)), l.begins("fan/1", health.KindFailed, c))
+		off.HostPower = health.HostOff
+		m.expect(m.visit(off), "fan/1 failed critical momentary")
+	})
+	t.Run("an unmapped entry is kept as unknown and counted", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(snap()))
+		e := l.entry("", "", c)
+		e.Decoded = health.Decoded{}
+		v := &health.Visit{Target: "db-1", Started: m.now, Result: health.Done, Snapshot: logged(snap(), e)}
+		j := detect.Judge(m.known, v)
+		m.expect(j.Events, "log/sel unknown critical momentary")
+		if j.Unmapped != 1 || j.Events[0].SourceSeverity != c {
+			t.Errorf("%d unmapped, %+v", j.Unmapped, j.Events[0])
+		}
+	})
+	t.Run("our severity, and the source's beside it", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(snap(part("fan/1", health.ClassFan, health.OK))))
+		e := l.begins("fan/1", health.KindFailed, w)
+		e.Decoded.Severity = c
+		events := m.visit(logged(snap(part("fan/1", health.ClassFan, health.OK)), e))
+		if len(events) != 1 || events[0].Severity != c || events[0].SourceSeverity != w || events[0].Rule != "log:failed" {
+			t.Errorf("%+v", events)
+		}
+	})
+}
+
+func TestWhatComesAndGoesIsOneFault(t *testing.T) {
+	fan := func(s health.State) *health.Snapshot { return snap(part("fan/1", health.ClassFan, s)) }
+	t.Run("polled", func(t *testing.T) {
+		m := newMachine(t)
+		m.visit(fan(health.OK))
+		for range detect.FlapCount - 1 {
+			m.expect(m.visit(fan(health.Critical)), "fan/1 failed critical asserted")
+			m.expect(m.visit(fan(health.OK)), "fan/1 failed ok cleared")
+		}
+		m.expect(m.visit(fan(health.Critical)), "fan/1 failed critical asserted") // at once, and flagged
+		for range 3 {
+			m.expect(m.visit(fan(health.OK)))
+			m.expect(m.visit(fan(health.Critical)))
+		}
+		for _, f := range m.known.Faults {
+			if !f.Flap.Flapping || f.Flap.Count != detect.FlapCount+3 {
+				t.Errorf("%+v", f.Flap)
+			}
+		}
+		away := m.now
+		for m.now.Sub(away) < detect.FlapHold {
+			m.expect(m.visit(fan(health.OK)))
+		}
+		m.expect(m.visit(fan(health.OK)), "fan/1 failed ok cleared")
+		m.now = m.now.Add(detect.FlapWindow)
+		m.expect(m.visit(fan(health.OK)))
+		if len(m.known.Recent) != 0 {
+			t.Errorf("still remembered: %v", m.known.Recent)
+		}
+		m.expect(m.visit(fan(health.Critical)), "fan/1 failed critical asserted")
+		m.expect(m.visit(fan(health.OK)), "fan/1 failed ok cleared")
+	})
+	t.Run("a fault that stays is no longer flapping", func(t *testing.T) {
+		m := newMachine(t)
+		m.visit(fan(health.OK))
+		for range detect.FlapCount {
+			m.visit(fan(health.Critical))
+			m.visit(fan(health.OK))
+		}
+		for range 17 {
+			m.expect(m.visit(fan(health.Critical)))
+		}
+		m.expect(m.visit(fan(health.OK)), "fan/1 failed ok cleared")
+	})
+	t.Run("logged: every entry stays an event", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.visit(logged(snap()))
+		var es []health.LogEntry
+		for range 10 {
+			es = append(es, named(l.begins("drive/1", health.KindFailed, health.SeverityCritical), "A"), named(l.over("drive/1", health.KindFailed), "A"))
+		}
+		events := m.visit(logged(snap(), es...))
+		count := map[health.Transition]int{}
+		for _, e := range events {
+			count[e.Transition]++
+		}
+		if len(events) != 20 || count[health.Asserted] != detect.FlapCount || count[health.Cleared] != detect.FlapCount-1 || len(m.known.Faults) != 1 {
+			t.Errorf("%v, open %q", count, m.open())
+		}
+		m.now = m.now.Add(detect.FlapHold)
+		m.expect(m.visit(logged(snap())), "log/sel failed ok cleared")
+	})
+	t.Run("a severity that goes up and down", func(t *testing.T) {
+		m := newMachine(t)
+		at := func(s health.Severity) *health.Snapshot {
+			return snap(part("temp/1", health.ClassTemperature, health.OK, cond(health.KindOverThreshold, s)))
+		}
+		m.visit(at(health.SeverityOK))
+		n := 0
+		for range 10 {
+			n += len(m.visit(at(health.SeverityWarning))) + len(m.visit(at(health.SeverityCritical)))
+		}
+		if n > 2*detect.FlapCount || len(m.known.Faults) != 1 {
+			t.Errorf("%d events, open %q", n, m.open())
+		}
+		for range 20 {
+			m.visit(at(health.SeverityWarning))
+		}
+		if got := m.open(); len(got) != 1 || got[0] != "temp/1 over_threshold warning" {
+			t.Errorf("open %q", got)
+		}
+	})
+}
+
+func TestFewerPartsThanExpected(t *testing.T) {
+	want := func(fans, drives int) *health.Target {
+		return &health.Target{ID: "db-1", Expect: health.Expect{Fans: &fans, Drives: &drives}}
+	}
+	visit := func(m *machine, where *health.Target, s *health.Snapshot) []health.Event {
+		v := &health.Visit{Target: "db-1", Where: where, Started: m.now, Result: health.Done, Snapshot: s, Due: map[health.Tier]time.Time{}}
+		for _, tier := range health.AllTiers {
+			v.Due[tier] = m.now
+		}
+		return m.apply(v)
+	}
+	fans := func(n int) *health.Snapshot {
+		s := snap(part("system/1", health.ClassSystem, health.OK))
+		for i := range n {
+			s.Components = append(s.Components, part(health.ComponentID(fmt.Sprint("fan/", i)), health.ClassFan, health.OK))
+		}
+		return s
+	}
+	t.Run("is a fault of the machine, found at the start", func(t *testing.T) {
+		m := newMachine(t)
+		m.expect(visit(m, want(6, 0), fans(5)), "system/1 absent_removed warning asserted at start")
+		m.expect(visit(m, want(6, 0), fans(5)))
+		m.expect(visit(m, want(6, 0), fans(6)), "fan/5 inserted info momentary", "system/1 absent_removed ok cleared")
+	})
+	t.Run("more than expected is none", func(t *testing.T) {
+		m := newMachine(t)
+		m.expect(visit(m, want(4, 0), fans(6)))
+	})
+	t.Run("a part that is known to be gone says it itself", func(t *testing.T) {
+		m := newMachine(t)
+		m.expect(visit(m, want(6, 0), fans(6)))
+		m.expect(visit(m, want(6, 0), fans(5)), "fan/5 absent_removed warning asserted")
+		m.expect(visit(m, want(6, 0), fans(5)))
+		m.expect(visit(m, want(7, 0), fans(5)), "system/1 absent_removed warning asserted") // one that nobody ever saw
+	})
+	t.Run("what was not read is not judged", func(t *testing.T) {
+		m := newMachine(t)
+		m.expect(visit(m, want(6, 8), fans(6))) // no drives are listed by this BMC, nor their place
+		unread := fans(5)
+		unread.Gaps = []health.Gap{{Place: "all", Reason: health.ReasonTimeout}}
+		m.expect(visit(m, want(6, 8), unread))
+		off := fans(0)
+		off.HostPower = health.HostOff
+		m.expect(visit(m, want(6, 8), off))
+		unknown := fans(5)
+		u := part("fan/5", health.ClassFan, health.Unknown)
+		u.Presence = health.PresenceUnknown
+		unknown.Components = append(unknown.Components, u)
+		m.expect(visit(m, want(6, 8), unknown))
+	})
+	t.Run("what is no longer expected is over", func(t *testing.T) {
+		m := newMachine(t)
+		visit(m, want(6, 0), fans(5))
+		m.expect(visit(m, &health.Target{ID: "db-1"}, fans(5)), "system/1 absent_removed ok cleared")
+	})
+}
+
+func TestChangesOfTheMachine(t *testing.T) {
+	m := newMachine(t)
+	s := func(bmc, serial, drive string, skew float64) *health.Snapshot {
+		d := part("drive/1", health.ClassDrive, health.OK)
+		d.Firmware = drive
+		s := snap(d, part("bmc/clock", health.ClassBMC, health.OK))
+		s.Identity = &health.Identity{BMCFirmware: bmc, Serial: serial}
+		s.Readings = []health.Reading{{Component: "bmc/clock", Quantity: health.ClockSkew, Unit: health.Second, Value: skew}}
+		return s
+	}
+	visit := func(x *health.Snapshot) []health.Event {
+		t.Helper()
+		id := *x.Identity
+		e := m.visit(x)
+		m.known.Identity = id
+		return e
+	}
+	m.expect(visit(s("1.0", "A", "F1", 3)))
+	m.expect(visit(s("1.1", "A", "F1", 4)), "bmc info info momentary")
+	m.expect(visit(s("1.1", "A", "F2", 5)), "drive/1 info info momentary")
+	m.expect(visit(s("1.1", "B", "F2", 2)), "system info warning momentary")
+	m.expect(visit(s("1.1", "B", "F2", -3600)), "bmc info info momentary")
+	m.expect(visit(s("1.1", "B", "F2", -3601)))
+	m.now = m.now.Add(12 * time.Hour)
+	m.expect(visit(s("1.1", "B", "F2", -3590))) // drift
+	m.expect(visit(s("1.1", "B", "F2", 5)), "bmc info info momentary")
+}
