@@ -61,7 +61,7 @@ func TestAProfileConfirmsPolarity(t *testing.T) {
 				t.Errorf("%+v", o.component)
 			}
 			e := health.LogEntry{SEL: &health.SELEvent{SensorType: typeCooling, EventType: eventState, Data: [3]byte{byte(c.profile.Wet[0])}}}
-			interpret(&e, p.class, p)
+			newFake(t).visit(health.TierEvents).interpret(&e, p.class, p)
 			if e.Kind != health.KindLeakDetected || e.Severity != critical || e.Cleared {
 				t.Errorf("logged: %+v", e)
 			}
