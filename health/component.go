@@ -150,6 +150,8 @@ type Component struct {
 	// Place is the collection that lists this component ("/redfish/v1/Chassis/1/Thermal#Fans", "sdr"). If a later
 	// snapshot has this place in its Scope and not the component, the component is gone.
 	Place string
+	// Of is the part that this one is a sensor of, if it is a sensor of exactly one: what is wrong with that part is wrong with it too.
+	Of ComponentID `json:",omitzero"`
 	// Tier is the most frequent tier that reads this component. TierMoved: from now on it is this one, also where it was a
 	// more frequent one before: a part that is too slow for it, or whose value alone is still read then.
 	Tier      Tier

@@ -42,7 +42,7 @@ func (k KnownComponent) Merge(c Component, at time.Time) (KnownComponent, bool) 
 	for _, f := range []struct{ to, from *string }{
 		{&m.Name, &k.Name}, {&m.Location, &k.Location}, {&m.Context, &k.Context}, {&m.Manufacturer, &k.Manufacturer},
 		{&m.Model, &k.Model}, {&m.Serial, &k.Serial}, {&m.PartNumber, &k.PartNumber}, {&m.Firmware, &k.Firmware},
-		{&m.Place, &k.Place},
+		{&m.Place, &k.Place}, {(*string)(&m.Of), (*string)(&k.Of)},
 	} {
 		if *f.to == "" {
 			*f.to = *f.from
@@ -89,7 +89,7 @@ func sameComponent(a, b Component) bool {
 	}
 	return sameConditions && a.Class == b.Class && a.Name == b.Name && a.Location == b.Location && a.Context == b.Context &&
 		a.Manufacturer == b.Manufacturer && a.Model == b.Model && a.Serial == b.Serial && a.PartNumber == b.PartNumber &&
-		a.Firmware == b.Firmware && a.Presence == b.Presence && a.State == b.State && a.Place == b.Place && a.Tier == b.Tier &&
+		a.Firmware == b.Firmware && a.Of == b.Of && a.Presence == b.Presence && a.State == b.State && a.Place == b.Place && a.Tier == b.Tier &&
 		a.CapacityBytes == b.CapacityBytes
 }
 

@@ -54,6 +54,7 @@ type pass struct {
 	events []health.Event
 	ids    map[string]bool
 
+	told   []told                // the log entries that count
 	recent map[key]health.Recent // those that changed in this pass
 	ended  map[key]bool          // conditions that a reading ended in this pass
 	clock  *health.BMCClock
@@ -92,17 +93,17 @@ func Judge(known *health.Known, v *health.Visit) Judgement {
 	}
 	p.access()
 	if s := v.Snapshot; s != nil && v.Result != health.Failed {
-		told := p.tell(s)
+		p.told = p.tell(s)
 		p.changes(s)
 		p.components(s)
 		p.gone()
 		p.margins(s)
 		p.rollUps(s)
 		p.logs(s)
-		p.refine(told)
+		p.refine(p.told)
 		p.expected(s)
 		p.settle()
-		p.entries(told)
+		p.entries(p.told)
 		p.quiet()
 	} else {
 		p.settle()

@@ -475,3 +475,54 @@ func TestChangesOfTheMachine(t *testing.T) {
 	m.expect(visit(s("1.1", "B", "F2", -3590))) // drift
 	m.expect(visit(s("1.1", "B", "F2", 5)), "bmc info info momentary")
 }
+
+func TestOneThingToldTwiceIsOneFault(t *testing.T) {
+	const c = health.SeverityCritical
+	t.Run("a state whose condition is read more rarely", func(t *testing.T) {
+		m := newMachine(t)
+		psu := func(s health.State, conditions ...health.Condition) *health.Snapshot {
+			return snap(part("psu/1", health.ClassPSU, s, conditions...))
+		}
+		m.visit(psu(health.OK, cond(health.KindInputLost, health.SeverityOK)))
+		m.expect(m.visit(psu(health.Critical, cond(health.KindInputLost, c))), "psu/1 input_lost critical asserted")
+		m.expect(m.visit(psu(health.Critical)))
+		m.expect(m.visit(psu(health.Critical, cond(health.KindInputLost, health.SeverityOK))), "psu/1 input_lost ok cleared", "psu/1 failed critical asserted")
+	})
+	t.Run("a sensor of a part that says so itself", func(t *testing.T) {
+		m := newMachine(t)
+		pwm := func(s health.State) health.Component {
+			p := part("sensor/pwm", health.ClassSensor, s)
+			p.Of = "fan/1"
+			return p
+		}
+		fan := func(s health.State) health.Component { return part("fan/1", health.ClassFan, s) }
+		m.visit(snap(pwm(health.OK), fan(health.OK)))
+		m.expect(m.visit(snap(pwm(health.Critical), fan(health.Critical))), "fan/1 failed critical asserted")
+		m.expect(m.visit(snap(pwm(health.Critical), fan(health.OK))), "fan/1 failed ok cleared") // as it stood when the visit began
+		m.expect(m.visit(snap(pwm(health.Critical), fan(health.OK))), "sensor/pwm unknown critical asserted")
+		m.expect(m.visit(snap(pwm(health.OK), fan(health.OK))), "sensor/pwm unknown ok cleared")
+		gone := pwm(health.Unknown)
+		gone.Presence = health.Absent
+		m.expect(m.visit(snap(gone)), "fan/1 absent_removed warning asserted")
+	})
+	t.Run("a sum of parts that names a condition", func(t *testing.T) {
+		m := newMachine(t)
+		cooling := func(s health.Severity) health.Component {
+			return part("chassis/cooling", health.ClassChassis, health.OK, cond(health.KindFailed, s))
+		}
+		fan := func(s health.State) health.Component { return part("fan/1", health.ClassFan, s) }
+		m.visit(snap(cooling(health.SeverityOK), fan(health.OK)))
+		m.expect(m.visit(snap(cooling(c), fan(health.Critical))), "fan/1 failed critical asserted")
+		m.expect(m.visit(snap(cooling(health.SeverityOK), fan(health.OK))), "fan/1 failed ok cleared")
+		m.expect(m.visit(snap(cooling(c), fan(health.OK))), "chassis/cooling failed critical asserted")
+		m.expect(m.visit(snap(cooling(health.SeverityOK), fan(health.OK))), "chassis/cooling failed ok cleared")
+	})
+	t.Run("a sum of parts that shows before its part is read, and the log tells why", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		system := func(s health.State) health.Component { return part("system/1", health.ClassSystem, s) }
+		m.visit(logged(snap(system(health.OK), part("drive/1", health.ClassDrive, health.OK))))
+		readings := snap(system(health.Critical))
+		readings.Scope = nil
+		m.expect(m.visit(logged(readings, l.begins("drive/1", health.KindFailed, c))), "drive/1 failed critical asserted")
+	})
+}

@@ -23,22 +23,77 @@ func (p *pass) components(s *health.Snapshot) {
 			continue
 		}
 		if c.Presence == health.Absent {
-			if seen && before.Presence == health.Present {
+			if seen && before.Presence == health.Present && !p.ofGone(c) {
 				p.removed(before.Component, "reported absent", words(c.Status)...)
 			} else if f, ok := p.open[of(c.ID, goneKind(c.Class))]; ok && f.Rule == RulePresence {
 				p.absent(before.Component, "reported absent", words(c.Status)) // still so
 			}
-			p.conditions(c, seen) // a detector that is absent says so by a condition
+			p.conditions(c, seen, false) // a detector that is absent says so by a condition
 			continue
 		}
 		if c.Presence == health.Present {
 			p.returned(c)
 		}
-		p.conditions(c, seen)
+		if c.Of != "" {
+			continue
+		}
+		p.conditions(c, seen, false)
 		if !isRollUp(c.Class) {
 			p.state(c, seen, byComponent[c.ID])
 		}
 	}
+	for i := range s.Components { // then what measures parts
+		c := &s.Components[i]
+		if c.Of == "" || c.StateNotRead || c.Presence == health.Absent || p.asleep(c) {
+			continue
+		}
+		_, seen := p.known.Components[c.ID]
+		p.conditions(c, seen, false)
+		if isRollUp(c.Class) {
+			continue
+		}
+		if (c.State == health.Warning || c.State == health.Critical) && !p.hasStateFault(c.ID) && p.partExplains(c.Of, severityOf(c.State)) {
+			if kind, _ := StateKind(c, byComponent[c.ID]); kind == health.KindUnknown {
+				continue
+			}
+		}
+		p.state(c, seen, byComponent[c.ID])
+	}
+}
+
+// partExplains says whether a fault of a part, found now or open before, is as severe as the state of a sensor of it.
+func (p *pass) partExplains(part health.ComponentID, severity health.Severity) bool {
+	for k, f := range p.wanted {
+		if k.component == part && f.severity >= severity {
+			return true
+		}
+	}
+	for k, f := range p.open {
+		if k.component == part && f.Severity >= severity {
+			return true
+		}
+	}
+	return false
+}
+
+// saidOf says whether a fault is found now or was open before.
+func (p *pass) saidOf(k key) bool {
+	_, found := p.wanted[k]
+	_, open := p.open[k]
+	return found || open
+}
+
+// ofGone says whether what a sensor measures is gone: then so is the sensor, and that is one thing.
+func (p *pass) ofGone(c *health.Component) bool {
+	if c.Of == "" {
+		return false
+	}
+	for i := range p.visit.Snapshot.Components {
+		if x := &p.visit.Snapshot.Components[i]; x.ID == c.Of {
+			return x.Presence == health.Absent
+		}
+	}
+	return p.known.Components[c.Of].Presence == health.Absent
 }
 
 // asleep says whether a part draws its life from a host that is off: then it is unknown, whatever a service says of it.
@@ -154,7 +209,7 @@ func (p *pass) returned(c *health.Component) {
 func (p *pass) gone() {
 	var ids []health.ComponentID
 	for id, c := range p.known.Components {
-		if c.Presence == health.Present && p.known.Gone(c.Component, p.visit) {
+		if c.Presence == health.Present && p.known.Gone(c.Component, p.visit) && !p.alsoGone(c.Of) {
 			ids = append(ids, id)
 		}
 	}
@@ -163,6 +218,23 @@ func (p *pass) gone() {
 		c := p.known.Components[id].Component
 		p.removed(c, "its place was read and no longer lists it", "place: "+c.Place)
 	}
+}
+
+// alsoGone says whether the part that a sensor measured is gone with it.
+func (p *pass) alsoGone(part health.ComponentID) bool {
+	if part == "" {
+		return false
+	}
+	c, known := p.known.Components[part]
+	if known && p.known.Gone(c.Component, p.visit) {
+		return true
+	}
+	for i := range p.visit.Snapshot.Components {
+		if x := &p.visit.Snapshot.Components[i]; x.ID == part {
+			return x.Presence == health.Absent
+		}
+	}
+	return known && c.Presence == health.Absent
 }
 
 func (p *pass) dropFaults(id health.ComponentID, why string) {
@@ -184,15 +256,23 @@ func (p *pass) faultsOf(id health.ComponentID) []key {
 	return ks
 }
 
-// conditions opens and clears what the service names.
-func (p *pass) conditions(c *health.Component, seen bool) {
+// conditions opens and clears what the service names. Of a roll-up those that say only that something is wrong come last (summed): they
+// sum up the parts, as IPMI's chassis status does ("cooling or fan fault").
+func (p *pass) conditions(c *health.Component, seen, summed bool) {
 	if len(c.Conditions) == 0 {
 		return
 	}
+	skip := func(n health.Condition) bool { return (isRollUp(c.Class) && isGeneric(n.Kind)) != summed }
 	asserted := map[health.Kind]finding{}
 	var order []health.Kind
 	for _, n := range c.Conditions {
-		if n.Kind == "" || n.Severity == health.SeverityOK {
+		if n.Kind == "" || n.Severity == health.SeverityOK || skip(n) {
+			continue
+		}
+		if c.Of != "" && p.saidOf(of(c.Of, n.Kind)) {
+			continue
+		}
+		if _, open := p.open[of(c.ID, n.Kind)]; summed && !open && p.explained(effective(n.Severity)) {
 			continue
 		}
 		f, twice := asserted[n.Kind]
@@ -217,7 +297,10 @@ func (p *pass) conditions(c *health.Component, seen bool) {
 		p.holds(f)
 	}
 	for _, n := range c.Conditions {
-		if k := (of(c.ID, n.Kind)); n.Severity == health.SeverityOK && p.isOpen(k, RuleCondition) {
+		if skip(n) {
+			continue
+		}
+		if k := of(c.ID, n.Kind); n.Severity == health.SeverityOK && p.isOpen(k, RuleCondition) {
 			p.denies(k, RuleCondition, label(c, nil)+": no longer "+plain(n.Kind), words(n.Evidence)...)
 		} else if n.Severity == health.SeverityOK {
 			p.deniesLog(k, label(c, nil)+": not "+plain(n.Kind), words(n.Evidence)...)

@@ -63,6 +63,8 @@ func (p *pass) adopt(c *health.Component, kind health.Kind, severity health.Seve
 		case k.subject != "" || k.kind == kind || !readable(k.kind):
 		case f.Rule == RuleState && (isGeneric(kind) && !isGeneric(k.kind) && !isThreshold(k.kind) || k.kind == health.KindUnknown && isThreshold(kind)):
 			return k.kind, max(severity, f.Severity), false
+		case f.Rule == RuleCondition && severity <= f.Severity && !names(c, k.kind):
+			return kind, severity, true // its condition is read more rarely than its state
 		case f.Rule != RuleLog:
 		case sameGroup(k.kind, kind) && severity <= f.Severity:
 			if c.Status != "" && !slices.Contains(f.Evidence, c.Status) && len(f.Evidence) < maxEvidence {
@@ -76,6 +78,10 @@ func (p *pass) adopt(c *health.Component, kind health.Kind, severity health.Seve
 		}
 	}
 	return kind, severity, false
+}
+
+func names(c *health.Component, k health.Kind) bool {
+	return slices.ContainsFunc(c.Conditions, func(n health.Condition) bool { return n.Kind == k })
 }
 
 // effective is the severity that a condition counts with: one of unknown severity its driver found worth naming.
@@ -197,6 +203,7 @@ func (p *pass) rollUps(s *health.Snapshot) {
 			continue
 		}
 		_, seen := p.known.Components[c.ID]
+		p.conditions(c, seen, true)
 		if c.State == health.Warning || c.State == health.Critical {
 			if !p.hasStateFault(c.ID) && p.explained(severityOf(c.State)) {
 				continue
@@ -227,6 +234,11 @@ func (p *pass) explained(severity health.Severity) bool {
 	}
 	for _, f := range p.known.Faults {
 		if part(f.Class, f.Severity, f.Rule) {
+			return true
+		}
+	}
+	for i := range p.told { // the log tells of parts that are read more rarely than the roll-up
+		if t := &p.told[i]; t.lasts && part(t.class, t.severity, RuleLog) {
 			return true
 		}
 	}

@@ -56,6 +56,31 @@ func (v *visit) readChassis(ctx context.Context) error {
 	return nil
 }
 
+// linkIntrusion says of which sensor the chassis' own bit is a repetition. It comes after the records were read.
+func (v *visit) linkIntrusion() {
+	for i := range v.snap.Components {
+		if c := &v.snap.Components[i]; c.Class == health.ClassIntrusion && c.Place == placeChassis {
+			c.Of = v.intrusionSensor()
+		}
+	}
+}
+
+// intrusionSensor is the one sensor of physical security, where there is one: the chassis' bit repeats it.
+func (v *visit) intrusionSensor() (id health.ComponentID) {
+	if v.mem.SDR == nil {
+		return ""
+	}
+	for _, p := range v.mem.SDR.sensors {
+		if p.typ == typePhysicalSecurity && p.event == eventSpecific && p.id != "" {
+			if id != "" {
+				return ""
+			}
+			id = p.id
+		}
+	}
+	return id
+}
+
 func chassisComponents(b [3]uint8) []health.Component {
 	var out []health.Component
 	for _, p := range chassisParts {

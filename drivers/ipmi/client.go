@@ -247,6 +247,7 @@ func (v *visit) run(ctx context.Context) error {
 	if ok && (tiers.Has(health.TierReadings) || tiers.Has(health.TierHealth) || tiers.Has(health.TierInventory) || tiers.Has(health.TierEvents) && v.mem.SDR == nil) {
 		ok = note(v.ensureSDR(ctx))
 	}
+	v.linkIntrusion()
 	if tiers.Has(health.TierReadings) && v.mem.SDR != nil {
 		err := v.readSensors(ctx, ok)
 		ok = ok && note(err)

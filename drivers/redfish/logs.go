@@ -456,15 +456,7 @@ func (v *visit) logEntry(l *logService, x *entry, generation int) health.LogEntr
 	if o := cmp.Or(x.doc.Links.V.OriginOfCondition, x.doc.Origin); o != "" {
 		e.Origin = clean(string(o))
 		if u := resolve(v.c.base, o); u != "" && !strings.Contains(string(o), "#") {
-			if p := v.union.byURI[u]; p != nil {
-				e.Component = p.ID
-			} else if a, ok := v.mem.Same[u]; ok {
-				e.Component = a.ID
-			} else if k, ok := v.mem.Sensors[u]; ok && !k.Covered {
-				e.Component = k.ID
-			} else if id, ok := v.mem.Origins[u]; ok {
-				e.Component = id
-			}
+			e.Component = v.partAt(u)
 		}
 	}
 	class, _, _ := strings.Cut(string(e.Component), "/")
@@ -476,6 +468,39 @@ func (v *visit) logEntry(l *logService, x *entry, generation int) health.LogEntr
 	}
 	e.Decoded.Names = namesOf(&e)
 	return e
+}
+
+// partAt is the component that a resource is, "" if that is not certain.
+func (v *visit) partAt(uri string) health.ComponentID {
+	if uri == "" {
+		return ""
+	}
+	if p := v.union.byURI[uri]; p != nil {
+		return p.ID
+	}
+	if a, ok := v.mem.Same[uri]; ok {
+		return a.ID
+	}
+	if k, ok := v.mem.Sensors[uri]; ok && !k.Covered {
+		return k.ID
+	}
+	return v.mem.Origins[uri]
+}
+
+// sole is the one fan, supply or other part that a sensor says it is of.
+func (v *visit) sole(items []link) string {
+	found := ""
+	for _, l := range items {
+		u := resolve(v.c.base, l)
+		if u == "" || strings.Contains(u, "#") || classOfOrigin(u) == "" {
+			continue
+		}
+		if found != "" && found != u {
+			return ""
+		}
+		found = u
+	}
+	return found
 }
 
 // learnOrigins remembers which parts resources are, for log entries of visits that do not read those parts.

@@ -19,6 +19,7 @@ var (
 	crossed     = regexp.MustCompile(`(?i)^(above|below)(upper|lower)(caution|critical|fatal)threshold$`)
 	openBMC     = regexp.MustCompile(`(?i)^sensorthreshold(warning|critical)(high|low)going(high|low)$`)
 	codeWords   = regexp.MustCompile(`(?i)^(lower|upper) (non-critical|critical|non-recoverable) - going (low|high)$`)
+	limitWords  = regexp.MustCompile(`(less than|below|under|greater than|above|over|exceeds) (?:its |the )?(lower|upper) (warning|caution|non-critical|critical|fatal|non-recoverable)`)
 	lenovoID    = regexp.MustCompile(`(?i)^FQXS[A-Z]([A-Z]{2})([0-9])[0-9]{3}([A-Z])$`)
 	lettersID   = regexp.MustCompile(`(?i)^([A-Z]{2,4})[0-9]{1,4}$`)
 	lenovoAreas = map[string]health.Class{"PW": health.ClassPSU, "SE": health.ClassIntrusion, "MA": health.ClassMemory, "SD": health.ClassDrive}
@@ -310,10 +311,30 @@ func (s said) words(key string, class health.Class) (verdict, bool) {
 	if class == "" {
 		class = classOfSensorType(s.sensorType)
 	}
+	text := strings.ToLower(s.text)
+	if class == "" && strings.Contains(text, "humidity") {
+		class = health.ClassHumidity
+	}
+	switch redundancy := strings.Contains(text, "redundan"); { // of a group, not of a part
+	case redundancy && strings.Contains(text, "fan"):
+		class = health.ClassSensor
+	case redundancy && strings.Contains(text, "power"):
+		class = health.ClassPowerUnit
+	}
 	if class == "" {
 		return verdict{}, false
 	}
-	text := strings.ToLower(s.text)
+	if m := limitWords.FindStringSubmatch(text); m != nil {
+		above, upper := m[1] == "above" || m[1] == "over" || m[1] == "greater than" || m[1] == "exceeds", m[2] == "upper"
+		critical := m[3] == "critical" || m[3] == "fatal" || m[3] == "non-recoverable"
+		switch {
+		case above == upper && !recovery:
+			return verdict{limit(class, upper, critical, begins), "words: threshold"}, true
+		case critical && class == health.ClassHumidity && !recovery: // better, and still out of range
+			return verdict{limit(class, upper, false, begins), "words: threshold"}, true
+		}
+		return verdict{limit(class, upper, false, over), "words: threshold"}, true
+	}
 	for _, p := range compiled {
 		if p.class != "" && p.class != class || !p.re.MatchString(text) {
 			continue

@@ -365,7 +365,7 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[strin
 	p.Name = string(cmp.Or(d.Name, d.ID, text(segment(uri))))
 	p.Location, p.Context = d.Location.label, snake(string(d.PhysicalContext))
 	p.names = sensorNames(p, m.class, segment(uri))
-	p.related = v.measured(d.RelatedItem)
+	p.related, p.of = v.measured(d.RelatedItem), v.sole(d.RelatedItem)
 	p.ID = v.union.identity(m.class, home, segment(uri))
 	p.judge(d.Status, false)
 	if w := string(d.Oem.V.Supermicro.V.SensorValue); w != "" {

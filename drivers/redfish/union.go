@@ -19,6 +19,7 @@ type part struct {
 	home    string   // chassis, system or unit it belongs to: URI
 	names   []string // what resources call it, normalised
 	related string   // the one part it measures (RelatedItem), if it names exactly one
+	of      string   // the one resource it is a sensor of
 	claimed map[string]bool
 	legacy  bool // from an array of Thermal or Power
 	member  bool // identified by a resource of its own
@@ -344,6 +345,9 @@ func (u *union) finish(s *health.Snapshot) {
 		}
 		if u.v.hostPower == health.HostOff {
 			p.hostOff()
+		}
+		if id := u.v.partAt(p.of); id != p.ID {
+			p.Of = id
 		}
 		s.Components = append(s.Components, p.Component)
 		if p.Presence == health.Absent {

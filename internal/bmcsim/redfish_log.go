@@ -87,6 +87,9 @@ func (p Profile) eventName(e Event) string {
 	case PartDIMM:
 		return fmt.Sprintf("DIMM_%c%d", 'A'+e.Index/2, e.Index%2+1)
 	case PartLeak:
+		if p.LeakBoolean {
+			return "Liquid Cooling Leakage" // the boolean has no other name
+		}
 		return p.Leaks[e.Index]
 	case PartHumidity:
 		return "Room Humidity"
@@ -163,12 +166,22 @@ func message(e Event, name string) (text, severity string) {
 	return "System boot completed.", "OK"
 }
 
+// legacyIDs are identifiers of iDRAC that its documentation and users give; the others are made up, in its style.
+var legacyIDs = map[Part]map[What]string{
+	PartFan: {Failed: "FAN0001"}, PartPSU: {Failed: "PSU0001", InputLost: "PSU0003"}, PartDrive: {Failed: "PDR1001", Removed: "PDR1016"},
+	PartPSURedundancy: {RedundancyLost: "RDU0012"},
+}
+
 // legacyWords are in the style of a maker's own registry: letters for the area, digits for the message.
 func legacyWords(e Event, name string) words {
 	text, sev := message(e, name)
 	area := map[Part]string{PartSystem: "SYS", PartFan: "FAN", PartFanRedundancy: "RFM", PartPSU: "PSU", PartPSURedundancy: "RDU", PartDrive: "PDR",
 		PartDIMM: "MEM", PartLeak: "LKD", PartHumidity: "HUM", PartHost: "SYS", PartLid: "SEC", PartLog: "LOG"}[e.Part]
-	return words{id: fmt.Sprintf("%s%04d", area, 2*int(e.What)+boolInt(e.Asserted)), severity: sev, message: text, args: []any{name}}
+	id := fmt.Sprintf("%s9%03d", area, 2*int(e.What)+boolInt(e.Asserted))
+	if known := legacyIDs[e.Part][e.What]; known != "" && e.Asserted {
+		id = known
+	}
+	return words{id: id, severity: sev, message: text, args: []any{name}}
 }
 
 // modernWords use the standard registries.
