@@ -126,7 +126,7 @@ It only reads: nothing is ever written to a BMC.`,
 	})
 	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.quirksCommand(), p.incidentsCommand(), p.backupCommand(),
 		p.exportCommand(), p.reportCommand(), p.versionCommand())
-	root.AddCommand(p.recordCommand(), p.quarantineCommand())
+	root.AddCommand(p.recordCommand(), p.simCommand(), p.quarantineCommand())
 	checkArguments(root)
 	root.Args = func(_ *cobra.Command, given []string) error {
 		if len(given) > 0 {

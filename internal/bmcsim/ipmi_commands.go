@@ -81,6 +81,11 @@ func (s *IPMIServer) message(b []byte, x *ipmiSession) []byte {
 	case changing[key]:
 		s.stats.Writes++
 		cc = ccPrivilege
+	case s.o.Answer != nil && (netfn != netApp || key == 0x0601 || key == 0x0608 || key == 0x0637):
+		silent := false
+		if cc, out, silent = s.o.Answer(netfn, cmd, b[1]&3, data); silent {
+			return nil
+		}
 	default:
 		cc, out = s.command(key, b[1]&3, data, x)
 	}

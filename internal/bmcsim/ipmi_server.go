@@ -30,6 +30,10 @@ type IPMIOptions struct {
 	// Refuse names commands answered with C1h, by NetFn<<8 | command: 0x2c02 is a BMC without DCMI power.
 	Refuse []uint16
 
+	// Answer, if set, answers every command that is not about sessions, instead of the machine: a recorded BMC. Silent is a
+	// command that gets no answer.
+	Answer func(netFn, cmd, lun byte, data []byte) (code byte, out []byte, silent bool)
+
 	// Now is the BMC's clock; time.Now if nil.
 	Now func() time.Time
 }

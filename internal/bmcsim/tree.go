@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"dewline/internal/capture"
 )
 
 const (
@@ -29,6 +32,33 @@ func ServeTree(tree map[string][]byte, o RedfishOptions) (*RedfishServer, error)
 		t[cleanPath(p)] = b
 	}
 	return serveResources("recorded", t, o)
+}
+
+// ServeRecording serves a recorded service: also the refusals that were recorded.
+func ServeRecording(r *capture.Recording, o RedfishOptions) (*RedfishServer, error) {
+	tree := map[string][]byte{}
+	for _, d := range r.Documents {
+		if d.Status == http.StatusOK && !strings.Contains(d.URL, "?") {
+			tree[d.URL] = d.Body
+		}
+	}
+	s, err := ServeTree(tree, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range r.Documents {
+		if d.Status == http.StatusOK || d.Status == 0 || d.Status == http.StatusUnauthorized || strings.Contains(d.URL, "?") {
+			continue
+		}
+		s.Hook(d.URL, func(w http.ResponseWriter, _ *http.Request) {
+			for k, v := range d.Header {
+				w.Header().Set(k, v)
+			}
+			w.WriteHeader(d.Status)
+			_, _ = w.Write(d.Body)
+		})
+	}
+	return s, nil
 }
 
 type recordedTree map[string][]byte
