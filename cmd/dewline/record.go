@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -366,12 +367,13 @@ func (r *recorder) report(m *capture.Manifest) error {
 
 // progress shows on a terminal how far a recording is. Elsewhere it is silent.
 type progress struct {
-	w       io.Writer
-	on      bool
+	w  io.Writer
+	on bool
+
+	mu      sync.Mutex
 	what    string
 	done    int
 	waiting int
-	changed chan struct{}
 }
 
 func newProgress(w io.Writer) *progress {
@@ -379,14 +381,20 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: w, on: on}
 }
 
-func (s *progress) stage(what string) { s.what, s.waiting = what, 0; s.draw() }
-func (s *progress) asked()            { s.done++; s.draw() }
-func (s *progress) left(n int)        { s.waiting = n }
+func (s *progress) stage(what string) { s.change(func() { s.what, s.waiting = what, 0 }) }
+func (s *progress) asked()            { s.change(func() { s.done++ }) }
+func (s *progress) left(n int)        { s.change(func() { s.waiting = n }) }
+
+func (s *progress) change(set func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set()
+	if s.on {
+		s.draw()
+	}
+}
 
 func (s *progress) draw() {
-	if !s.on {
-		return
-	}
 	const width = 24
 	bar := ""
 	if total := s.done + s.waiting; total > 0 && s.waiting > 0 {
@@ -401,6 +409,8 @@ func (s *progress) draw() {
 
 // end takes the bar away.
 func (s *progress) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.on {
 		fmt.Fprint(s.w, "\r\x1b[K")
 		s.on = false

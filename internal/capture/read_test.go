@@ -143,25 +143,28 @@ func zipped(t testing.TB, b []byte) []byte {
 	return out.Bytes()
 }
 
-// bomb is a mock-up of small size whose files are large, none of them too large alone.
+// bomb is a mock-up of small size whose files are large, none of them too large alone. A gzip file may have many members: the
+// zeros are compressed once.
 func bomb(t *testing.T) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-	w := tar.NewWriter(z)
-	zeros := make([]byte, 1<<20)
-	for i := range 10 {
-		if err := w.WriteHeader(&tar.Header{Name: "m/" + itoa(i) + "/index.json", Typeflag: tar.TypeReg, Size: maxEntry}); err != nil {
+	var zeros bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&zeros, gzip.BestSpeed)
+	for range maxEntry >> 20 {
+		if _, err := z.Write(make([]byte, 1<<20)); err != nil {
 			t.Fatal(err)
 		}
-		for range maxEntry >> 20 {
-			if _, err := w.Write(zeros); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
-	if err := errors.Join(w.Close(), z.Close()); err != nil {
+	if err := z.Close(); err != nil {
 		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for i := range maxTotal/maxEntry + 1 {
+		var h bytes.Buffer
+		if err := tar.NewWriter(&h).WriteHeader(&tar.Header{Name: "m/" + itoa(i) + "/index.json", Typeflag: tar.TypeReg, Size: maxEntry}); err != nil {
+			t.Fatal(err)
+		}
+		out.Write(zipped(t, h.Bytes()))
+		out.Write(zeros.Bytes())
 	}
 	return out.Bytes()
 }

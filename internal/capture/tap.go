@@ -19,7 +19,7 @@ import (
 type Pace struct {
 	limit *rate.Limiter
 	slot  chan struct{}
-	// Asked is called after every request that went to the BMC; nil: not.
+	// Asked is called after every request that went to the BMC, one call at a time; nil: not.
 	Asked func()
 }
 
@@ -45,10 +45,10 @@ func (p *Pace) enter(ctx context.Context) error {
 }
 
 func (p *Pace) leave() {
-	<-p.slot
 	if p.Asked != nil {
 		p.Asked()
 	}
+	<-p.slot
 }
 
 // Transport records what passes through next. What the journal holds already is served from it.
