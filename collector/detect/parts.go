@@ -23,7 +23,7 @@ func (p *pass) components(s *health.Snapshot) {
 			continue
 		}
 		if c.Presence == health.Absent {
-			if seen && before.Presence == health.Present && !p.ofGone(c) {
+			if seen && before.Presence == health.Present && !p.alsoGone(c.Of) {
 				p.removed(before.Component, "reported absent", words(c.Status)...)
 			} else if f, ok := p.open[of(c.ID, goneKind(c.Class))]; ok && f.Rule == RulePresence {
 				p.absent(before.Component, "reported absent", words(c.Status)) // still so
@@ -81,19 +81,6 @@ func (p *pass) saidOf(k key) bool {
 	_, found := p.wanted[k]
 	_, open := p.open[k]
 	return found || open
-}
-
-// ofGone says whether what a sensor measures is gone: then so is the sensor, and that is one thing.
-func (p *pass) ofGone(c *health.Component) bool {
-	if c.Of == "" {
-		return false
-	}
-	for i := range p.visit.Snapshot.Components {
-		if x := &p.visit.Snapshot.Components[i]; x.ID == c.Of {
-			return x.Presence == health.Absent
-		}
-	}
-	return p.known.Components[c.Of].Presence == health.Absent
 }
 
 // asleep says whether a part draws its life from a host that is off: then it is unknown, whatever a service says of it.
