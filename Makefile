@@ -18,7 +18,7 @@ REAL_PARTS := parts=$$(tools/real-parts.sh); eval "$$parts"
 # DEWLINE_SEED makes the moments of an earlier run, which told its seed.
 KILLS := ./store/sqlite ./collector ./cmd/dewline ./store/storetest
 
-.PHONY: help build test check lint long bench fuzz
+.PHONY: help build test check lint long bench fuzz compatibility
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
@@ -45,6 +45,9 @@ long: ## 1,000 kills, all tests twice in changing order, what make test only sam
 
 bench: ## benchmarks; BENCH=regexp and PKG=./path choose
 	$(REAL_PARTS); go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+compatibility: ## docs/COMPATIBILITY.md, from the recordings in DEWLINE_CAPTURES
+	$(REAL_PARTS); go test ./drivers/redfish/coverage -run TestCompatibilityPage -count=1 -update
 
 fuzz: ## every fuzz test for FUZZTIME
 	tools/fuzz.sh $(FUZZTIME)
