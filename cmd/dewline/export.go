@@ -20,7 +20,7 @@ import (
 )
 
 // exportKinds is what can be exported.
-var exportKinds = []string{"readings", "events", "log", "visits", "faults"}
+var exportKinds = []string{"readings", "events", "log", "visits", "faults", "actions"}
 
 type exportOptions struct {
 	what, format, out string
@@ -31,7 +31,7 @@ func (p *program) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "what the store holds, as JSON Lines or CSV",
-		Long: `Export writes readings, events, log entries, visits or faults from the store, also while the daemon runs. A file appears
+		Long: `Export writes readings, events, log entries, visits, faults or actions (what operators acknowledged and silenced) from the store, also while the daemon runs. A file appears
 under its name when it is whole. Cells of CSV that a spreadsheet would take for a formula begin with an apostrophe.
 --since and --until take a time (2026-11-23T07:00:00Z), a day (2026-11-23, from midnight UTC), or an age (90d, 12h).`,
 		Example: `  dewline export --since 7d --format csv --out readings.csv
@@ -223,6 +223,8 @@ func exportTo(ctx context.Context, db *sqlite.DB, w io.Writer, o *exportOptions,
 		err = db.WalkLog(ctx, o.r, func(e *sqlite.LogEntry) error { return row(logRow(e)) })
 	case "faults":
 		err = db.WalkFaults(ctx, o.r, func(f *health.Fault) error { return row(faultRow(f)) })
+	case "actions":
+		err = exportActions(ctx, db, o.r, row)
 	}
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ var exportColumns = map[string][]string{
 		"kind", "cleared", "raw"},
 	"faults": {"opened", "target", "component", "class", "kind", "severity", "state", "message", "rule", "evidence", "changed", "cleared",
 		"at_start", "id", "subject", "flapping", "times"},
+	"actions": {"time", "action", "by", "why", "fault", "silence", "from", "until", "match", "n", "id"},
 }
 
 func eachReading(v *health.Visit, f func(exportRow) error) error {
