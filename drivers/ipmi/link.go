@@ -199,6 +199,7 @@ func (l *link) drop() {
 func (l *link) call(ctx context.Context, c command) ([]byte, error) {
 	for busy := 0; ; busy++ {
 		b, err := l.try(ctx, c)
+		l.wire(ctx, c, b, err)
 		if busy < busyRetries && l.busy < busyLimit && isCode(err, codeNodeBusy, codeTimeout) {
 			l.busy++
 			if pause(ctx, l.login.timeout/8<<busy) {
@@ -207,6 +208,18 @@ func (l *link) call(ctx context.Context, c command) ([]byte, error) {
 		}
 		return b, err
 	}
+}
+
+// wire logs a command and how it ended. What is in requests and answers is left out: none of them holds a secret today.
+func (l *link) wire(ctx context.Context, c command, answer []byte, err error) {
+	if !l.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("op", c.op), slog.String("command", fmt.Sprintf("%02x:%02x", c.netFn, c.cmd)), slog.Int("bytes", len(answer))}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", clip(err.Error())))
+	}
+	l.log.LogAttrs(ctx, slog.LevelDebug, "ipmi", attrs...)
 }
 
 // pause waits, and tells whether the context still lives.

@@ -111,7 +111,7 @@ func Open(id health.TargetID, o Options) (*Client, error) {
 		return nil, fmt.Errorf("open redfish: %w", err)
 	}
 	c := &Client{id: id, o: o, base: base, quirks: on, mem: newMemory()}
-	chain, transport := newTransport(base, o, c.deniedPath)
+	chain, transport := newTransport(base, o, o.Log.With("target", string(id)), c.deniedPath)
 	c.transport = transport
 	c.http = &http.Client{Transport: chain, CheckRedirect: checkRedirect, Timeout: o.Timeout}
 	return c, nil

@@ -232,7 +232,22 @@ func readBody(resp *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
 	}
-	return b, nil
+	return withoutEcho(resp.Request, b), nil
+}
+
+// withoutEcho takes out of a body the token or the Basic credential that its request carried: a service that throws them back, in an
+// error or as the name of a sensor, must not bring them into the store. Short ones are left: they would be parts of words.
+func withoutEcho(r *http.Request, body []byte) []byte {
+	if r == nil {
+		return body
+	}
+	_, basic, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	for _, sent := range [...]string{r.Header.Get("X-Auth-Token"), basic} {
+		if len(sent) >= 8 && bytes.Contains(body, []byte(sent)) { // ReplaceAll copies in any case
+			body = bytes.ReplaceAll(body, []byte(sent), []byte("***"))
+		}
+	}
+	return body
 }
 
 // scrub takes our password out of what a service echoes.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -216,8 +217,8 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// newTransport builds the chain: pin, readOnly, denied, count, throttle, capped, net/http.
-func newTransport(base *url.URL, o Options, deny func(string) bool) (http.RoundTripper, *http.Transport) {
+// newTransport builds the chain: pin, readOnly, denied, count, throttle, wire, capped, net/http.
+func newTransport(base *url.URL, o Options, log *slog.Logger, deny func(string) bool) (http.RoundTripper, *http.Transport) {
 	dialer := &net.Dialer{Timeout: o.Timeout, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: nil, // a BMC is never behind the environment's proxy, and a proxy would see the token
@@ -234,11 +235,12 @@ func newTransport(base *url.URL, o Options, deny func(string) bool) (http.RoundT
 		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: BMC servers' HTTP/2 is young
 	}
 	t.DialTLSContext = nil
-	wire := http.RoundTripper(t)
+	lowest := http.RoundTripper(t)
 	if o.Transport != nil {
-		wire = o.Transport(t)
+		lowest = o.Transport(t)
 	}
-	chain := http.RoundTripper(capped{wire})
+	chain := http.RoundTripper(capped{lowest})
+	chain = wire{chain, log, o.Now}
 	chain = throttle{chain, make(chan struct{}, inFlight)}
 	chain = count{chain}
 	chain = denied{chain, deny}
