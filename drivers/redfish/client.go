@@ -41,6 +41,10 @@ type Options struct {
 	// Rows beside those of Quirks, and names of rows that are off.
 	Quirks    []quirk.Quirk
 	QuirksOff []string
+
+	// KeepDir is where the session is written down for as long as it lives, so that a process that was killed can be
+	// succeeded in it; "" for nowhere. Who gives it must be the only one to read this target.
+	KeepDir string
 }
 
 // TLS says how the BMC's certificate is verified; the zero value is against the system's roots.
@@ -68,6 +72,9 @@ type Client struct {
 
 	mu      sync.Mutex // guards session and, during a visit, auth and mem.Sessions
 	session session
+	full    bool // the session table was full at the last login
+	// keepFailed: the session could not be written down, and that was said.
+	keepFailed bool
 
 	reading  sync.Mutex // one visit at a time
 	tlsReady bool

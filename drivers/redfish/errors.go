@@ -19,6 +19,7 @@ import (
 type statusError struct {
 	code int
 	msg  string // MessageId and message of the body's error, cut
+	full bool   // of a login: there is no room for another session
 }
 
 func (e *statusError) Error() string {

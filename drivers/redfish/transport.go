@@ -68,11 +68,24 @@ type pin struct {
 }
 
 func (p pin) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != p.scheme || hostPort(r.URL) != p.host || (r.Host != "" && r.Host != r.URL.Host) || r.URL.User != nil {
+	if r.URL.Scheme != p.scheme || !p.ours(r) || (r.Host != "" && r.Host != r.URL.Host) || r.URL.User != nil {
 		closeBody(r)
 		return nil, &health.Error{Reason: health.ReasonUnsupported, Op: r.Method, Err: errors.New("request to another host refused")}
 	}
 	return p.next.RoundTrip(r)
+}
+
+// ours tells whether a request is for our service: its host and port, or of a login that was redirected, its host.
+func (p pin) ours(r *http.Request) bool {
+	at := hostPort(r.URL)
+	if at == p.host {
+		return true
+	}
+	if r.Response == nil || r.Context().Value(ownSession{}) == nil { // no redirect led here, or not a login
+		return false
+	}
+	host, _, err := net.SplitHostPort(p.host)
+	return err == nil && strings.EqualFold(r.URL.Hostname(), host)
 }
 
 func hostPort(u *url.URL) string {
@@ -211,6 +224,17 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 
 func (b *cappedBody) Close() error { return b.c.Close() }
 
+// cancelBody ends its request's context with the body.
+type cancelBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b cancelBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
 func closeBody(r *http.Request) {
 	if r.Body != nil {
 		_ = r.Body.Close()
@@ -307,12 +331,16 @@ func parseFingerprint(s string) ([]byte, error) {
 	return b, nil
 }
 
-// checkRedirect follows one redirect, on the same host, that changes the path by a trailing slash only: iLO 4 and
-// Supermicro ask for it with 307 and 308, and net/http then keeps method and body. Anything else is returned as it is.
+// checkRedirect follows one redirect, on the same host, that leaves the path as it is but for a trailing slash: iLO 4 and
+// Supermicro ask for a slash with 307 and 308; net/http then keeps method and body. A login may also be sent to another port,
+// whose certificate is verified like that of the first. Anything else is returned as it is.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	from := via[len(via)-1]
-	if len(via) > 1 || r.Method != from.Method || r.URL.Scheme != from.URL.Scheme || hostPort(r.URL) != hostPort(from.URL) ||
-		strings.TrimSuffix(r.URL.Path, "/") != strings.TrimSuffix(from.URL.Path, "/") || r.URL.Path == from.URL.Path {
+	if len(via) > 1 || r.Method != from.Method || r.URL.Scheme != from.URL.Scheme || r.URL.User != nil ||
+		!strings.EqualFold(r.URL.Hostname(), from.URL.Hostname()) ||
+		hostPort(r.URL) != hostPort(from.URL) && r.Context().Value(ownSession{}) == nil ||
+		strings.TrimSuffix(r.URL.Path, "/") != strings.TrimSuffix(from.URL.Path, "/") ||
+		r.URL.Path == from.URL.Path && hostPort(r.URL) == hostPort(from.URL) {
 		return http.ErrUseLastResponse
 	}
 	return nil

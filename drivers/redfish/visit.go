@@ -229,7 +229,7 @@ func (v *visit) try(uri, op string) (raw []byte, used string, _ *health.Error) {
 	}
 	if resp.StatusCode != http.StatusOK {
 		reason := reasonForStatus(resp.StatusCode)
-		return nil, used, &health.Error{Reason: reason, Op: op, Err: &statusError{resp.StatusCode, v.c.scrub(messageOf(body))}}
+		return nil, used, &health.Error{Reason: reason, Op: op, Err: &statusError{code: resp.StatusCode, msg: v.c.scrub(messageOf(body))}}
 	}
 	if err != nil {
 		return nil, used, classify(v.ctx, op, err)
@@ -265,7 +265,7 @@ func errorIn200(op string, body []byte) *health.Error {
 			reason = health.ReasonNotFound
 		}
 	}
-	return &health.Error{Reason: reason, Op: op, Err: &statusError{http.StatusOK, msg}}
+	return &health.Error{Reason: reason, Op: op, Err: &statusError{code: http.StatusOK, msg: msg}}
 }
 
 // into decodes a resource.

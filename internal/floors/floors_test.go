@@ -29,6 +29,7 @@ type room struct {
 var rooms = []room{
 	{path: "health", floor: 0},
 	{path: "internal/secret", floor: 0},
+	{path: "internal/privatefile", floor: 0},
 	{path: "internal/schedule", floor: 0},
 	{path: "internal/capture", floor: 0},
 	{path: "internal/quirk", floor: 0},
