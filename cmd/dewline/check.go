@@ -97,7 +97,7 @@ func (p *program) connect(ctx context.Context, cfg *config.Config, output format
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			docs[i] <- connectTarget(ctx, &cfg.Targets[i])
+			docs[i] <- connectTarget(ctx, &cfg.Targets[i], cfg.DataDir)
 		})
 	}
 	enc := json.NewEncoder(p.stdout)
@@ -145,10 +145,10 @@ func cmpName(d connectDoc) string {
 }
 
 // connectTarget reads the readings tier once: it shows that address, certificate, credential and privilege are right.
-func connectTarget(ctx context.Context, t *config.Target) connectDoc {
+func connectTarget(ctx context.Context, t *config.Target, dataDir string) connectDoc {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	src, err := openTarget(t, "", "", slog.New(slog.DiscardHandler))
+	src, err := openTarget(t, "", "", commandSessions(dataDir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return connectDoc{Target: t.ID, Reason: health.ReasonFor(err), Message: err.Error()}
 	}

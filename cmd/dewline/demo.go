@@ -82,7 +82,7 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 	show := newDemoView(p.stdout, p.liveTable(), jobs)
 	c := collector.New(collector.Options{
 		Open: func(t health.Target, chosen string) (collector.Source, error) {
-			return openTarget(targets[t.ID], chosen, "", log)
+			return openTarget(targets[t.ID], chosen, "", "", log)
 		},
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})

@@ -15,16 +15,18 @@ import (
 )
 
 // drivers is the table of drivers: how each is opened for a configured target. Opening does no I/O.
-var drivers = map[string]func(t *config.Target, log *slog.Logger) (collector.Source, error){
+// Sessions is the folder where a Redfish session is written down, "" for nowhere.
+var drivers = map[string]func(t *config.Target, sessions string, log *slog.Logger) (collector.Source, error){
 	health.DriverRedfish: openRedfish,
 	health.DriverIPMI:    openIPMI,
 }
 
-func openRedfish(t *config.Target, log *slog.Logger) (collector.Source, error) {
+func openRedfish(t *config.Target, sessions string, log *slog.Logger) (collector.Source, error) {
 	o, err := redfishOptions(t, log)
 	if err != nil {
 		return nil, err
 	}
+	o.KeepDir = sessions
 	return redfish.Open(t.ID, o)
 }
 
@@ -45,7 +47,7 @@ func redfishOptions(t *config.Target, log *slog.Logger) (redfish.Options, error)
 	}, nil
 }
 
-func openIPMI(t *config.Target, log *slog.Logger) (collector.Source, error) {
+func openIPMI(t *config.Target, _ string, log *slog.Logger) (collector.Source, error) {
 	o, err := ipmiOptions(t, log)
 	if err != nil {
 		return nil, err
@@ -82,12 +84,12 @@ func hostPort(s string) string {
 }
 
 // openTarget opens the driver of a target; drivers name the target in the log themselves. Chosen and firmware are what driver auto needs to know: see newAuto.
-func openTarget(t *config.Target, chosen, firmware string, log *slog.Logger) (collector.Source, error) {
+func openTarget(t *config.Target, chosen, firmware, sessions string, log *slog.Logger) (collector.Source, error) {
 	if file, recorded := strings.CutPrefix(t.Address, config.ReplayScheme); recorded {
 		return openReplayTarget(t, file, log)
 	}
 	if t.Driver != health.DriverAuto {
-		return drivers[t.Driver](t, log)
+		return drivers[t.Driver](t, sessions, log)
 	}
-	return newAuto(chosen, firmware, log.With("target", t.ID), func(driver string) (collector.Source, error) { return drivers[driver](t, log) })
+	return newAuto(chosen, firmware, log.With("target", t.ID), func(driver string) (collector.Source, error) { return drivers[driver](t, sessions, log) })
 }

@@ -282,7 +282,7 @@ func pollOne(ctx context.Context, t *config.Target, dataDir string, limit int, t
 			return doc
 		}
 	}
-	src, err := openTarget(t, "", "", slog.New(slog.DiscardHandler))
+	src, err := openTarget(t, "", "", commandSessions(dataDir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return failed(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dewline/collector"
+	"dewline/drivers/redfish"
 	"dewline/health"
 	"dewline/internal/config"
 	"dewline/store/influx"
@@ -142,6 +143,10 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 	beside := []func(context.Context) error{
 		func(ctx context.Context) error { d.hangUp(ctx, hup); return nil },
 		func(ctx context.Context) error { d.renew(ctx); return nil },
+		func(ctx context.Context) error {
+			redfish.EndKept(ctx, sessionsDir(cfg.DataDir), d.readsByRedfish, log)
+			return nil
+		},
 		func(ctx context.Context) error { d.systemd.watch(ctx, d.status, d.progress); return nil },
 		followIncidents(db, cfg.Incidents, d.fleet, log).Run,
 	}

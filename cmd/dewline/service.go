@@ -75,7 +75,7 @@ func (d *service) open(t health.Target, chosen string) (collector.Source, error)
 	if !ok { // a reload took it away a moment ago
 		return nil, &health.Error{Reason: health.ReasonStopped, Op: "open driver", Err: fmt.Errorf("%q is no longer configured", t.ID)}
 	}
-	return openTarget(now, chosen, d.firmware[t.ID], d.log)
+	return openTarget(now, chosen, d.firmware[t.ID], sessionsDir(d.config().DataDir), d.log)
 }
 
 // digest tells two lists of values apart without telling what they are.
