@@ -61,6 +61,9 @@ type Options struct {
 	// StopGrace is how long recording may take after a stop, and then closing each source. Default 10 s.
 	StopGrace time.Duration
 	Log       *slog.Logger
+	// Elsewhere tells the targets that are configured but read by no job of the collector: their watch does not end because no job
+	// names them. Default: none.
+	Elsewhere func(health.TargetID) bool
 	// Air is by what rules the air of a target is judged, and which air of elsewhere it stands in. It must be quick, and safe to
 	// be called from many goroutines. Default: moisture.DefaultRules, and none.
 	Air func(t health.Target, at time.Time) moisture.Input
@@ -104,6 +107,7 @@ type Collector struct {
 	log       *slog.Logger
 	onVisit   func(*health.Visit)
 	air       func(health.Target, time.Time) moisture.Input
+	elsewhere func(health.TargetID) bool
 
 	healthy, failing, slow slots
 	store                  storeState
@@ -123,7 +127,7 @@ type Collector struct {
 func New(o Options) *Collector {
 	c := &Collector{
 		open: o.Open, recorder: o.Recorder, deadline: maps.Clone(DefaultDeadlines), spread: o.Spread, stopGrace: o.StopGrace,
-		log: o.Log, onVisit: o.OnVisit, air: o.Air,
+		log: o.Log, onVisit: o.OnVisit, air: o.Air, elsewhere: o.Elsewhere,
 	}
 	if c.air == nil {
 		c.air = func(health.Target, time.Time) moisture.Input { return moisture.Input{Rules: moisture.DefaultRules()} }

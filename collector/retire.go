@@ -38,7 +38,7 @@ func (c *Collector) retireAbsent(l *live) {
 		return
 	}
 	for _, id := range ids {
-		if l.watched[id] != nil || l.tails[id] != nil {
+		if l.watched[id] != nil || l.tails[id] != nil || c.elsewhere != nil && c.elsewhere(id) {
 			continue
 		}
 		c.next(l, id, func() {

@@ -82,7 +82,7 @@ func (d *service) apply(ctx context.Context) (*reloadDoc, error) {
 	if missing := next.SecretFaults(); len(missing) > 0 {
 		return nil, missing
 	}
-	if len(next.Targets) == 0 {
+	if len(next.Targets)+len(next.Probes) == 0 {
 		return nil, config.Faults{{File: d.path, Line: 1, Column: 1, Message: "the configuration has no [[target]]: there is nothing to read"}}
 	}
 	doc := &reloadDoc{
@@ -111,12 +111,16 @@ func (d *service) apply(ctx context.Context) (*reloadDoc, error) {
 	}
 	d.secrets = secrets
 	replace()
-	for key, changed := range map[string]bool{"moisture": old.Moisture != next.Moisture, "air": !reflect.DeepEqual(old.Airs, next.Airs)} {
+	for key, changed := range map[string]bool{"moisture": old.Moisture != next.Moisture, "air": !reflect.DeepEqual(old.Airs, next.Airs),
+		"probe": d.input != nil && !reflect.DeepEqual(old.Probes, next.Probes)} {
 		if changed {
 			doc.Applied = append(doc.Applied, key)
 		}
 	}
 	slices.Sort(doc.Applied)
+	if d.input != nil && !reflect.DeepEqual(old.Probes, next.Probes) {
+		d.input.Set(pushProbes(next))
+	}
 	if d.level.Level() != next.Log.Level {
 		d.level.Set(next.Log.Level)
 		doc.Applied = append(doc.Applied, "log.level")
@@ -157,6 +161,7 @@ func (d *service) keep(old, next *config.Config, doc *reloadDoc) {
 		{"influxdb", (old.InfluxDB == nil) != (next.InfluxDB == nil), func() { next.InfluxDB = old.InfluxDB }},
 		{"influxdb.max_lag", old.InfluxDB != nil && next.InfluxDB != nil && old.InfluxDB.MaxLag != next.InfluxDB.MaxLag,
 			func() { next.InfluxDB.MaxLag = old.InfluxDB.MaxLag }},
+		{"input", !reflect.DeepEqual(old.Input, next.Input), func() { next.Input = old.Input }},
 		{"incidents", !reflect.DeepEqual(old.Incidents, next.Incidents), func() { next.Incidents = old.Incidents }},
 		{"retention", old.Retention != next.Retention, func() { next.Retention = old.Retention }},
 		{"backup", !sameBackup(old.Backup, next.Backup), func() { next.Backup = old.Backup }},

@@ -42,7 +42,7 @@ SIGHUP, or dewline reload, makes it read its configuration again. Under systemd 
 		if err != nil {
 			return err
 		}
-		if len(cfg.Targets) == 0 {
+		if len(cfg.Targets)+len(cfg.Probes) == 0 {
 			return usageError("the configuration has no [[target]]: there is nothing to read")
 		}
 		return p.run(cmd.Context(), path, cfg, *debug)
@@ -131,8 +131,13 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 	}
 	d.collector = collector.New(collector.Options{
 		Open: d.open, Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
-		Air: d.air, OnVisit: d.rooms.Take,
+		Air: d.air, OnVisit: d.rooms.Take, Elsewhere: d.pushed,
 	})
+	input, inputListener, err := d.openInput(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	d.input = input
 	jobs, secrets := d.jobs(cfg)
 	d.secrets = secrets
 	control, err := listenControl(ctx, controlSocket(cfg.DataDir), log)
@@ -164,6 +169,17 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 			}
 			return nil
 		})
+	}
+	if input != nil {
+		log.Info("probes may push their readings", "address", inputListener.Addr().String(), "probes", len(cfg.Probes))
+		beside = append(beside,
+			func(ctx context.Context) error { input.Run(ctx); return nil },
+			func(ctx context.Context) error {
+				if err := serveInput(ctx, input, inputListener, log); err != nil {
+					return fmt.Errorf("input: %w", err)
+				}
+				return nil
+			})
 	}
 	if debugListener != nil {
 		log.Info("profiles and numbers", "address", "http://"+debugListener.Addr().String()+"/debug/dewline")

@@ -19,6 +19,7 @@ import (
 
 	"dewline/collector"
 	"dewline/collector/moisture"
+	"dewline/collector/push"
 	"dewline/health"
 	"dewline/internal/config"
 	"dewline/store/sqlite"
@@ -36,6 +37,7 @@ type service struct {
 	key       [32]byte // of the digests, this process's own
 	firmware  map[health.TargetID]string
 	rooms     *moisture.Rooms
+	input     *push.Input // nil: nothing can be pushed
 
 	reloading sync.Mutex // one at a time
 	secrets   map[string]string

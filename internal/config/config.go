@@ -30,6 +30,8 @@ type Config struct {
 	// Quirks are rows beside those of the drivers' own tables, by driver.
 	Quirks map[string][]quirk.Quirk
 	Airs   []Air
+	Input  *Input // nil: nothing can be pushed
+	Probes []Probe
 	// LeakSensors are what is known of IPMI leak sensors, whichever target they are of.
 	LeakSensors []LeakSensor
 

@@ -89,6 +89,14 @@ func TestTheCommentedExamplesParseToTheDefaults(t *testing.T) {
 	if diff := cmp.Diff(*target, got.Targets[0], compare); diff != "" {
 		t.Errorf("the [[target]] of the example differs from the defaults (-default +file):\n%s", diff)
 	}
+	input := defaultInput()
+	input.Token = got.Input.Token
+	if diff := cmp.Diff(input, got.Input, compare); diff != "" || input.Token.String() != "file:/etc/dewline/push.token" {
+		t.Errorf("[input] of the example differs from the defaults (-default +file):\n%s", diff)
+	}
+	if p := got.Probes; len(p) != 1 || p[0].ID != "room-1" || p[0].Driver != "push" || len(p[0].Sensors) != 1 || p[0].Sensors[0].Scale != 1 || p[0].Sensors[0].Tags["source"] != "10.0.0.9" {
+		t.Errorf("[[probe]] of the example: %+v", p)
+	}
 	backup.Path = "/mnt/backup/dewline"
 	if diff := cmp.Diff(backup, got.Backup, compare); diff != "" {
 		t.Errorf("[backup] of the example differs from the defaults (-default +file):\n%s", diff)
@@ -130,7 +138,7 @@ func TestTheExampleHasEveryOptionAndNoOther(t *testing.T) {
 		for _, e := range tab.entries {
 			p := join(path, e.name)
 			switch {
-			case p == "target.labels":
+			case p == "target.labels" || p == "probe.labels" || p == "probe.sensor.tags":
 				there = append(there, p)
 			case e.val.kind == unstable.Table:
 				walk(e.val.table, p)

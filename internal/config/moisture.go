@@ -110,6 +110,9 @@ func (c *checker) airs(cfg *Config, raw *rawFile) {
 	for _, t := range cfg.Targets {
 		known[t.ID], racks[t.Rack], sites[t.Site] = true, true, true
 	}
+	for _, p := range cfg.Probes {
+		known[p.ID] = true
+	}
 	var names []string
 	for id := range known {
 		names = append(names, string(id))

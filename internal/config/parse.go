@@ -156,6 +156,11 @@ func (c *checker) file(raw *rawFile) *Config {
 	}
 	cfg.Quirks = c.quirks(raw.Quirks)
 	c.targets(cfg, target, raw)
+	if c.has("input") {
+		cfg.Input = defaultInput()
+		c.input(cfg.Input, &raw.Input)
+	}
+	c.probes(cfg, raw)
 	c.airs(cfg, raw)
 	c.leakSensors(cfg, raw)
 	if c.has("influxdb") {

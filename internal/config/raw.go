@@ -17,6 +17,8 @@ type rawFile struct {
 	Targets     []rawTarget     `toml:"target"`
 	Quirks      []rawQuirk      `toml:"quirk"`
 	Airs        []rawAir        `toml:"air"`
+	Input       rawInput        `toml:"input"`
+	Probes      []rawProbe      `toml:"probe"`
 	LeakSensors []rawLeakSensor `toml:"leak_sensor"`
 }
 

@@ -52,6 +52,7 @@ var rooms = []room{
 	{path: "collector/incident", floor: 1},
 
 	{path: "collector", floor: 2, joined: true},
+	{path: "collector/push", floor: 2, joined: true},
 	{path: "collector/collectortest", floor: 2, forTests: true},
 	{path: "web", floor: 2, joined: true},
 
