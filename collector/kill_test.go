@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dewline/collector"
+	"dewline/collector/detect"
 	"dewline/health"
 	"dewline/internal/schedule"
 	"dewline/store/influx"
@@ -245,11 +246,10 @@ func (w *world) checkTarget(t *testing.T, db *sqlite.DB, id string, b *bmc, visi
 	}
 	open := 0
 	for i := range killFans {
-		if m[i].fault != "" {
-			open++
-		}
-		if m[i].gone {
-			open++
+		for _, x := range m[i].faults {
+			if x.open {
+				open++
+			}
 		}
 	}
 	if len(known.Faults) != open {
@@ -275,41 +275,53 @@ func (w *world) checkPoint(t *testing.T, v *health.Visit, i int, m model, a *ans
 
 // model is the truth of a machine's fans, visit after visit, in the simplest words.
 type model [killFans]struct {
-	seen, absent, gone bool
-	fault              health.Kind
+	seen, absent bool
+	faults       map[health.Kind]*modelFault
+}
+
+type modelFault struct {
+	open  bool
+	begun int // from detect.FlapCount on it is flapping, and its end is held back for longer than the test takes
 }
 
 func (m *model) events(a *answer) (events []string) {
 	for i, f := range a.Fans {
 		k := &m[i]
+		if k.faults == nil {
+			k.faults = map[health.Kind]*modelFault{health.KindDegraded: {}, health.KindFailed: {}, health.KindAbsentRemoved: {}}
+		}
 		say := func(kind health.Kind, tr health.Transition) {
 			events = append(events, fmt.Sprint(fanID(i), " ", kind, " ", tr))
 		}
+		ends := func(kind health.Kind, atOnce bool) {
+			if x := k.faults[kind]; x.open && (atOnce || x.begun < detect.FlapCount) {
+				x.open = false
+				say(kind, health.Cleared)
+			}
+		}
+		begins := func(kind health.Kind) {
+			if x := k.faults[kind]; !x.open {
+				x.open = true
+				x.begun++
+				say(kind, health.Asserted)
+			}
+		}
 		switch {
 		case f.Absent && k.seen && !k.absent:
-			if k.fault != "" {
-				say(k.fault, health.Cleared)
-				k.fault = ""
-			}
-			say(health.KindAbsentRemoved, health.Asserted)
-			k.gone = true
+			ends(health.KindDegraded, true)
+			ends(health.KindFailed, true)
+			begins(health.KindAbsentRemoved)
 		case !f.Absent:
 			if k.absent {
 				say(health.KindInserted, health.Momentary)
 			}
-			if k.gone {
-				say(health.KindAbsentRemoved, health.Cleared)
-				k.gone = false
-			}
-			now := map[health.State]health.Kind{health.Warning: health.KindDegraded, health.Critical: health.KindFailed}[f.State]
-			if now != k.fault {
-				if k.fault != "" {
-					say(k.fault, health.Cleared)
+			ends(health.KindAbsentRemoved, false)
+			for state, kind := range map[health.State]health.Kind{health.Warning: health.KindDegraded, health.Critical: health.KindFailed} {
+				if f.State == state {
+					begins(kind)
+				} else {
+					ends(kind, false)
 				}
-				if now != "" {
-					say(now, health.Asserted)
-				}
-				k.fault = now
 			}
 		}
 		k.seen, k.absent = true, f.Absent
