@@ -86,6 +86,10 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		},
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})
+	tell, err := p.startPast(interrupted, out, seed, log)
+	if err != nil {
+		return err
+	}
 	fleet := make([]health.Target, len(jobs))
 	for i := range jobs {
 		fleet[i] = jobs[i].Target
@@ -98,6 +102,9 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		return err
 	}
 	if err := p.demoIncidents(context.WithoutCancel(ctx), db, incidents); err != nil {
+		return err
+	}
+	if err := tell(); err != nil {
 		return err
 	}
 	if out != "" {

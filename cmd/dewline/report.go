@@ -244,12 +244,24 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	if made {
 		fmt.Fprintf(p.stderr, "made a signing key: %s; give its public part, %s.pub, to those who are to check your reports, and back the key up\n", o.keyPath(dir), o.keyPath(dir))
 	}
-	doc := rep.Document(texts)
-	if err := writeReport(o.out, func(tmp string) error {
-		if err := reportFiles(tmp, doc, rep); err != nil {
+	if err := writeVerification(ctx, o.out, r, rep, texts, chain, key, o.raw); err != nil {
+		return err
+	}
+	if o.zip {
+		if err := writeWhole(filepath.Clean(o.out)+".zip", func(w io.Writer) error { return evidence.Zip(w, o.out, q.GeneratedAt) }); err != nil {
 			return err
 		}
-		if err := evidenceFiles(ctx, tmp, r, rep, o.raw); err != nil {
+	}
+	return p.sayVerdict(rep, texts, o.out)
+}
+
+// writeVerification writes the report, its evidence and their seal into a folder that appears when it is whole.
+func writeVerification(ctx context.Context, out string, r report.Reader, rep *verification.Report, texts *report.Texts, chain []sqlite.Link, key evidence.Key, raw bool) error {
+	return writeReport(out, func(tmp string) error {
+		if err := reportFiles(tmp, rep.Document(texts), rep); err != nil {
+			return err
+		}
+		if err := evidenceFiles(ctx, tmp, r, rep, raw); err != nil {
 			return err
 		}
 		if err := jsonLines(filepath.Join(tmp, "data", "chain.jsonl"), func(put func(any) error) error {
@@ -262,20 +274,13 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 		}); err != nil {
 			return err
 		}
-		comment := fmt.Sprintf("dewline hardware verification, incident %s, %s, verdict %s, made %s", q.Incident.Format(time.RFC3339), plural(len(rep.Servers), "server"), rep.Verdict, q.GeneratedAt.Format(time.RFC3339))
+		comment := fmt.Sprintf("dewline hardware verification, incident %s, %s, verdict %s, made %s",
+			rep.Incident.Reported.Format(time.RFC3339), plural(len(rep.Servers), "server"), rep.Verdict, rep.GeneratedAt.Format(time.RFC3339))
 		if rep.Simulated {
 			comment = "SIMULATED " + comment
 		}
 		return evidence.Seal(tmp, key, comment)
-	}); err != nil {
-		return err
-	}
-	if o.zip {
-		if err := writeWhole(filepath.Clean(o.out)+".zip", func(w io.Writer) error { return evidence.Zip(w, o.out, q.GeneratedAt) }); err != nil {
-			return err
-		}
-	}
-	return p.sayVerdict(rep, texts, o.out)
+	})
 }
 
 // readChain checks the chain of all events, and gives its links since the beginning of the baseline.

@@ -68,6 +68,9 @@ func DemoRoom(seed uint64) ([]*Machine, *Scenario) {
 	return machines, &Scenario{Machines: machines, Steps: steps, Period: DemoPeriod}
 }
 
+// DemoDriver is the driver by which the demo's server number i is read.
+func DemoDriver(i int) string { return demoServers[i].driver }
+
 // DemoServer is one simulated server of the demo, and how to reach it.
 type DemoServer struct {
 	Name        string

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"dewline/health"
+	"dewline/internal/bmcsim"
+	"dewline/report"
+	"dewline/report/evidence"
+	"dewline/report/verification"
+	"dewline/store/sqlite"
+)
+
+// The demo's past, counted back from its start: fourteen days of visits, a roof that leaks four days ago, six wet servers that are
+// switched off, dried and switched on again, and a power supply that fails late.
+const (
+	pastLength   = 14 * 24 * time.Hour
+	pastVisits   = 5 * time.Minute
+	pastLeak     = 99 * time.Hour // ago
+	pastOff      = 25 * time.Minute
+	pastDry      = 16 * time.Hour
+	pastOn       = 21 * time.Hour
+	pastLateFail = 7 * time.Hour // ago
+	pastSoak     = 72 * time.Hour
+)
+
+// demoPast plays the past of the demo's servers into a store of its own and writes the verification report about it.
+func demoPast(ctx context.Context, dir, out string, seed uint64, now time.Time, log *slog.Logger) (verdict string, err error) {
+	to := now.UTC().Truncate(time.Hour)
+	from, leak := to.Add(-pastLength), to.Add(-pastLeak)
+	db, err := sqlite.Open(ctx, dir, sqlite.Options{Log: log, CommitEvery: 2 * time.Millisecond, CommitMax: 6})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	h := past{From: from, To: to, Every: pastVisits, Health: 15 * time.Minute, Log: log}
+	servers := demoPastServers(seed, leak, to)
+	if err := h.play(ctx, servers, db); err != nil {
+		return "", err
+	}
+	q := verification.Request{
+		Incident: leak.Add(10 * time.Minute), Baseline: pastLength, Soak: pastSoak, GeneratedAt: to, Program: readBuildInfo().Version, MadeBy: "dewline demo",
+		Title: "Roof leak over rack A1", Reference: "demo",
+		Attestations: []verification.Attestation{
+			{What: "drying", By: "demo: facilities", At: leak.Add(pastDry), Text: "dehumidifiers for 14 hours; equipment at 40 % RH"},
+			{What: "inspection", By: "demo: hardware engineer", At: leak.Add(19 * time.Hour), Text: "opened, no visible residue; drives and memory reseated"},
+			{What: "cleaning", By: "demo: hardware engineer", At: leak.Add(19 * time.Hour), Text: "connectors wiped with isopropanol"},
+			{What: "power_on", By: "demo: head of operations", At: leak.Add(pastOn), Text: "one server after the other"},
+		},
+	}
+	for _, s := range servers {
+		q.Targets = append(q.Targets, s.Target.ID)
+	}
+	links, err := readChain(ctx, db, &q)
+	if err != nil {
+		return "", err
+	}
+	r := storeReader{db}
+	rep, err := verification.Build(ctx, r, q)
+	if err != nil {
+		return "", err
+	}
+	texts, err := report.TextsIn(report.Reference)
+	if err != nil {
+		return "", err
+	}
+	key, err := evidence.ThrowAway()
+	if err != nil {
+		return "", err
+	}
+	if err := writeVerification(ctx, out, r, rep, texts, links, key, false); err != nil {
+		return "", err
+	}
+	return texts.Say("verdict." + rep.Verdict.String()), nil
+}
+
+// demoPastServers are the demo's servers and what happens to each.
+func demoPastServers(seed uint64, leak, to time.Time) []pastServer {
+	machines, _ := bmcsim.DemoRoom(seed)
+	var out []pastServer
+	wet := map[string]time.Duration{"gpu-1": 0, "nas-1": 5 * time.Minute, "db-1": 9 * time.Minute, "mail-1": 20 * time.Minute}
+	for i, m := range machines {
+		driver := bmcsim.DemoDriver(i)
+		s := pastServer{Machine: m, Driver: driver, Target: health.Target{
+			ID: health.TargetID(m.Name()), Driver: driver, Address: driver + "://past", Site: bmcsim.DemoSite, Rack: bmcsim.DemoRack, Position: i + 1, Origin: health.OriginDemo,
+		}}
+		step := func(after time.Duration, do func(*bmcsim.Machine)) {
+			s.Steps = append(s.Steps, pastStep{leak.Add(after), do})
+		}
+		// The room: humid from an hour before anyone noticed until it was dried.
+		for k := range 24 {
+			rh := 45.0 + 2*float64(k)
+			step(time.Duration(k-36)*5*time.Minute, func(m *bmcsim.Machine) { m.SetRoom(24, rh) })
+		}
+		for k := range 24 {
+			rh := 91.0 - 2*float64(k)
+			step(10*time.Hour+time.Duration(k)*15*time.Minute, func(m *bmcsim.Machine) { m.SetRoom(24, rh) })
+		}
+		if after, ok := wet[m.Name()]; ok {
+			step(after, func(m *bmcsim.Machine) { m.WetLeak(0) })
+			step(pastDry, func(m *bmcsim.Machine) { m.DryLeak(0) })
+		}
+		if m.Name() == "web-1" {
+			step(12*time.Minute, func(m *bmcsim.Machine) { m.LosePSUInput(0) })
+			step(20*time.Hour, func(m *bmcsim.Machine) { m.RestorePSUInput(0) })
+		}
+		step(pastOff, (*bmcsim.Machine).HostOff)
+		step(pastOff+10*time.Minute, (*bmcsim.Machine).OpenLid)
+		step(19*time.Hour+30*time.Minute, (*bmcsim.Machine).CloseLid)
+		step(pastOn, (*bmcsim.Machine).HostOn)
+		if m.Name() == "app-1" {
+			s.Steps = append(s.Steps, pastStep{to.Add(-pastLateFail), func(m *bmcsim.Machine) { m.FailPSU(1) }})
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// startPast begins to play the past beside the demo. What it gives back waits for the end of that and says where the report
+// lies; a demo that is interrupted has none. Without a folder to keep things in, the report gets one of its own.
+func (p *program) startPast(ctx context.Context, out string, seed uint64, log *slog.Logger) (tell func() error, err error) {
+	if out == "" {
+		if out, err = os.MkdirTemp("", "dewline-demo-report-"); err != nil {
+			return nil, err
+		}
+	}
+	folder, dir := filepath.Join(out, "verification"), filepath.Join(out, "past")
+	for _, path := range []string{folder, dir} {
+		if _, err := os.Stat(path); err == nil {
+			return func() error {
+				fmt.Fprintf(p.stderr, "no new report: %s is there already\n", path)
+				return nil
+			}, nil
+		}
+	}
+	type result struct {
+		verdict string
+		err     error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan result, 1)
+	now := time.Now()
+	go func() {
+		verdict, err := demoPast(ctx, dir, folder, seed, now, log)
+		done <- result{verdict, err}
+	}()
+	return func() error {
+		defer cancel()
+		r := <-done
+		switch {
+		case ctx.Err() != nil:
+			return os.RemoveAll(dir) // half a past is none
+		case r.err != nil:
+			return fmt.Errorf("report on the simulated past: %w", r.err)
+		}
+		fmt.Fprintf(p.stdout, "verification report on fourteen simulated days, a roof leak and a late failure: %s\n%s\n", r.verdict, filepath.Join(folder, "report.html"))
+		return nil
+	}, nil
+}
