@@ -334,16 +334,17 @@ func (h *history) judgeLogs(rs *reasons) {
 			rs.add("log", "", "reason.log", message, stamp(at))
 		}
 	}
-	bad := func(k health.Kind, c health.Class, s health.Severity) bool {
-		return k == health.KindLogCleared || k == health.KindLogFull || c == health.ClassLog && s >= health.SeverityWarning
+	// Of the log itself: what stands in it is another matter.
+	bad := func(k health.Kind, rule string) bool {
+		return k == health.KindLogCleared || k == health.KindLogFull || rule == "log_state"
 	}
 	for _, e := range h.events {
-		if e.Transition != health.Cleared && bad(e.Kind, e.Class, e.Severity) {
+		if e.Transition != health.Cleared && bad(e.Kind, e.Rule) {
 			say(e.Message, e.At)
 		}
 	}
 	for _, f := range h.faults {
-		if bad(f.Kind, f.Class, f.Severity) {
+		if bad(f.Kind, f.Rule) {
 			say(f.Message, f.Opened)
 		}
 	}

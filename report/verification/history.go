@@ -2,6 +2,7 @@ package verification
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,14 @@ type history struct {
 
 // read gathers a server's history.
 func read(ctx context.Context, r report.Reader, t health.Target, from, to, until time.Time) (*history, error) {
+	// Before it was watched there was nothing to be read: the baseline begins with the first visit, if there is none before.
+	first, err := firstHour(ctx, r, t.ID, from, to)
+	if err != nil {
+		return nil, err
+	}
+	if first.After(from) {
+		from = first
+	}
 	h := &history{target: t, baseFrom: from, base: to, until: until}
 	if err := r.Hours(ctx, t.ID, from, until, func(f *health.HourFacts) error {
 		h.hours = append(h.hours, f)
@@ -34,7 +43,6 @@ func read(ctx context.Context, r report.Reader, t health.Target, from, to, until
 	}); err != nil {
 		return nil, err
 	}
-	var err error
 	if h.events, err = r.Events(ctx, t.ID, from, until); err != nil {
 		return nil, err
 	}
@@ -56,6 +64,28 @@ func read(ctx context.Context, r report.Reader, t health.Target, from, to, until
 	h.before, h.now = byID(before), byID(now)
 	return h, nil
 }
+
+// firstHour is the first hour with visits if there are none before from; else from itself.
+func firstHour(ctx context.Context, r report.Reader, id health.TargetID, from, to time.Time) (time.Time, error) {
+	found := errors.New("found")
+	first := from
+	for _, w := range []span{{time.Time{}, from}, {from, to}} {
+		err := r.Hours(ctx, id, w.from, w.to, func(f *health.HourFacts) error {
+			first = maxTime(f.At, from)
+			return found
+		})
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, found) {
+			return first, nil
+		}
+		return from, err
+	}
+	return from, nil
+}
+
+type span struct{ from, to time.Time }
 
 func byID(cs []health.KnownComponent) map[health.ComponentID]health.KnownComponent {
 	m := make(map[health.ComponentID]health.KnownComponent, len(cs))
