@@ -84,6 +84,7 @@ func (o *oemRoot) UnmarshalJSON(b []byte) error {
 }
 
 type collectionDoc struct {
+	Type    text `json:"@odata.type"`
 	Members many[memberRef]
 	Count   number `json:"Members@odata.count"`
 	Next    link   `json:"@odata.nextLink"`
@@ -123,6 +124,11 @@ type rawJSON []byte
 
 func (r *rawJSON) UnmarshalJSON(b []byte) error { *r = b; return nil }
 
+// single reports whether what a link to a collection leads to is the one resource itself, as some firmware has it.
+func single(d *collectionDoc) bool {
+	return d.Type != "" && !strings.Contains(string(d.Type), "Collection") && !d.Count.OK && len(d.Links.V.Member) == 0
+}
+
 // members lists a collection's members, in its order, each once, over all its pages. A page that comes again or leads
 // elsewhere ends the list. Inline bodies become documents of the visit when inline is set.
 func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
@@ -138,6 +144,9 @@ func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 			return list, e
 		}
 		refs := d.Members
+		if len(refs) == 0 && page == uri && single(&d) {
+			return []string{uri}, nil
+		}
 		for _, l := range d.Links.V.Member {
 			refs = append(refs, memberRef{uri: l})
 		}
@@ -186,11 +195,12 @@ type resourceDoc struct {
 	Storage, Storages, SimpleStorage, Memory, Processors                                  link
 	Thermal, Power, ThermalSubsystem, PowerSubsystem, Sensors, EnvironmentMetrics, Drives link
 	LeakDetectors, NetworkAdapters                                                        link
+	PowerSupplies                                                                         link
 	LeakDetection, Metrics, Pumps                                                         link
 	PCIeDevices                                                                           many[link]
 	FirmwareVersion                                                                       text
 	Oem                                                                                   object[oemLinks]
-	Links                                                                                 object[struct{ Chassis, ComputerSystems, Contains many[link] }]
+	Links                                                                                 object[struct{ Chassis, ComputerSystems, Contains, Drives many[link] }]
 }
 
 type oemLinks struct {
@@ -354,6 +364,12 @@ func (v *visit) discoverChassis(uris []string, old []chassis) []chassis {
 		c.Cooling, c.Supply = v.link(d.ThermalSubsystem), v.link(d.PowerSubsystem)
 		c.Sensors, c.Env, c.Leaks = v.link(d.Sensors), v.link(d.EnvironmentMetrics), v.link(d.LeakDetectors)
 		c.Alarms, c.Drives, c.Adapters = v.link(d.Oem.V.Alarms), v.link(d.Drives), v.link(d.NetworkAdapters)
+		c.Linked = nil
+		for _, x := range d.Links.V.Drives { // before there was a collection of them
+			if u := v.link(x); c.Drives == "" && u != "" && !slices.Contains(c.Linked, u) {
+				c.Linked = append(c.Linked, u)
+			}
+		}
 		c.PCIe = ""
 		if len(d.PCIeDevices) == 1 { // a list of links is the old form; the collection replaced it
 			c.PCIe = v.link(d.PCIeDevices[0])

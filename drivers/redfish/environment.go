@@ -1,6 +1,7 @@
 package redfish
 
 import (
+	"cmp"
 	"slices"
 
 	"dewline/health"
@@ -161,6 +162,7 @@ func (v *visit) discoverUnits(r rootDoc) {
 		x := unit{URI: f.uri, ID: segment(f.uri), Kind: f.kind, Logs: v.link(d.LogServices)}
 		x.Sensors, x.Env = v.link(d.Sensors), v.link(d.EnvironmentMetrics)
 		x.Leak, x.Metrics, x.Pumps = v.link(d.LeakDetection), v.link(d.Metrics), v.link(d.Pumps)
+		x.Supply = v.link(d.PowerSupplies)
 		if at := slices.IndexFunc(v.mem.Units, func(o unit) bool { return o.URI == f.uri }); at >= 0 {
 			x.Leaks = v.mem.Units[at].Leaks
 		}
@@ -180,6 +182,12 @@ func (v *visit) unitsOf(collection string) []string {
 
 // readUnit reads the sensors and detectors of equipment outside Chassis.
 func (v *visit) readUnit(u *unit, full bool) {
+	if full {
+		v.unitItself(u)
+	}
+	if u.Supply != "" {
+		v.unitSupplies(u)
+	}
 	if u.Sensors != "" && !v.sensorsOfChassis(u) {
 		v.readSensors(u.URI, u.Sensors, full)
 	}
@@ -200,6 +208,63 @@ func (v *visit) readUnit(u *unit, full bool) {
 		if r := v.readFans(c, uris, u.Pumps, health.ClassPump); ok && r.whole {
 			v.inScope(u.Pumps)
 		}
+	}
+}
+
+// unitItself reads the health of a unit as a whole: what ails it may be a part of which it tells no more.
+func (v *visit) unitItself(u *unit) {
+	var d struct {
+		Name, Manufacturer, Model, SerialNumber, PartNumber, FirmwareVersion text
+		Status                                                               status
+	}
+	p := &part{home: u.URI}
+	p.Class = health.ClassChassis
+	switch u.Kind {
+	case "pdu", "floor_pdu", "power_shelf", "switchgear", "transfer_switch":
+		p.Class = health.ClassPowerUnit
+	}
+	p.ID = health.ComponentID(string(p.Class) + "/" + idText(u.ID))
+	if e := v.into(u.URI, &d); e != nil {
+		v.gap(u.URI, e, "", p.ID)
+		v.goneLink(e)
+		return
+	}
+	if d.Status.words() == "" {
+		return // a building has none
+	}
+	p.Place, p.Tier = u.URI+"#Status", health.TierHealth
+	p.Name = string(cmp.Or(d.Name, text(u.ID)))
+	p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
+	p.Serial, p.PartNumber = serialNumber(string(d.SerialNumber)), string(d.PartNumber)
+	p.judge(d.Status, true)
+	v.union.add(p, p.Place)
+	v.inScope(p.Place)
+}
+
+// unitSupplies reads the supplies of a power shelf, but for those that a chassis stated already.
+func (v *visit) unitSupplies(u *unit) {
+	uris, ok := v.collection(u.Supply, "supplies")
+	v.prefetch(uris)
+	uris = slices.DeleteFunc(uris, func(uri string) bool {
+		if v.union.byURI[uri] != nil {
+			return true
+		}
+		var d supplyDoc
+		if v.into(uri, &d) != nil {
+			return false // readSupplies tells
+		}
+		serial := serialNumber(string(d.SerialNumber))
+		i := slices.IndexFunc(v.union.list, func(p *part) bool {
+			return p.Class == health.ClassPSU && serial != "" && p.Serial == serial && p.home != u.URI
+		})
+		if i >= 0 {
+			v.union.byURI[uri] = v.union.list[i]
+		}
+		return i >= 0
+	})
+	c := &chassis{URI: u.URI, ID: u.ID}
+	if v.readSupplies(c, uris, u.Supply).whole && ok {
+		v.inScope(u.Supply)
 	}
 }
 

@@ -42,6 +42,9 @@ func (v *visit) readHealth() {
 				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris, true)
 			}
 		}
+		if len(c.Linked) > 0 {
+			v.readDrives(cmp.Or(home, c.URI), c.URI+"#Links.Drives", "", c.Linked, true)
+		}
 		if c.Adapters != "" {
 			v.readAdapters(&c)
 		}

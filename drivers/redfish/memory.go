@@ -133,6 +133,8 @@ type chassis struct {
 	Drives   string `json:"drives,omitempty"`
 	Adapters string `json:"adapters,omitempty"`
 	PCIe     string `json:"pcie,omitempty"`
+	// Linked are drives that only the chassis' Links name.
+	Linked []string `json:"linked,omitempty"`
 
 	// What a readings visit must read beside Thermal and Power, learned by merging all of it once. Members are read
 	// directly, without asking for their collection.
@@ -159,6 +161,7 @@ type unit struct {
 	Leak    string   `json:"leak,omitempty"`  // LeakDetection
 	Leaks   []string `json:"leaks,omitempty"` // learned detectors
 	Pumps   string   `json:"pumps,omitempty"`
+	Supply  string   `json:"supply,omitempty"` // PowerSupplies of a power shelf
 	Logs    string   `json:"logs,omitempty"`
 }
 
@@ -248,13 +251,13 @@ func (m *memory) links() []string {
 	for _, c := range m.Chassis {
 		l = append(l, c.URI, c.Logs, c.Thermal, c.Power, c.Cooling, c.Supply, c.Sensors, c.Env, c.Leaks, c.Alarms, c.Drives,
 			c.Adapters, c.PCIe, c.Temps)
-		l = slices.Concat(l, c.Fans, c.Supplies, c.Leak)
+		l = slices.Concat(l, c.Fans, c.Supplies, c.Leak, c.Linked)
 	}
 	for _, g := range m.Managers {
 		l = append(l, g.URI, g.Logs)
 	}
 	for _, u := range m.Units {
-		l = append(l, u.URI, u.Sensors, u.Env, u.Metrics, u.Leak, u.Pumps, u.Logs)
+		l = append(l, u.URI, u.Sensors, u.Env, u.Metrics, u.Leak, u.Supply, u.Pumps, u.Logs)
 		l = append(l, u.Leaks...)
 	}
 	for _, s := range m.Logs {
