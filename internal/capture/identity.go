@@ -82,7 +82,7 @@ var placeholders = []string{
 	"system", "server", "chassis", "manager", "host", "bmc", "self", "user", "username", "account", "accounts", "users", "name", "the", "all", "any", "other", "local", "remote",
 	"service", "session", "console", "web", "gui", "cli", "ssh", "ipmi", "redfish", "snmp", "kvm", "true", "false", "enabled", "disabled", "on", "off",
 	"openbmc", "idrac", "ilo", "xcc", "was", "has", "is", "are", "not", "with", "from", "via", "using", "password", "pwd", "interface", "login", "logout", "logged", "in", "out",
-	"created", "deleted", "modified", "added", "removed", "failed", "successfully", "id", "role", "privilege", "and", "for", "by", "to", "at", "of", "or", "on-line",
+	"created", "deleted", "modified", "added", "removed", "failed", "successfully", "id", "role", "privilege", "administration", "management", "manual", "guide", "settings", "configuration", "control", "access", "action", "event", "log", "security", "and", "for", "by", "to", "at", "of", "or", "on-line",
 }
 
 // factoryUsers are the names that every BMC of a maker is delivered with: they name nobody.
@@ -124,7 +124,9 @@ func (l *ledger) find(kind Kind, s string) {
 		}
 		if first, rest, ok := strings.Cut(s, "."); ok { // db1.example.org: the host, and its domain
 			l.find(Name, first)
-			l.put(Name, rest)
+			if domain(rest) {
+				l.put(Name, rest)
+			}
 			return
 		}
 	case IP:
@@ -154,8 +156,14 @@ func (l *ledger) put(kind Kind, s string) {
 	}
 }
 
+// domain tells whether what follows the first point of a name is somebody's, and not one that all the world ends with.
+func domain(rest string) bool {
+	return strings.Contains(rest, ".") || len(rest) > 4 && !slices.Contains([]string{"local", "localdomain", "internal", "intranet", "localnet"}, strings.ToLower(rest))
+}
+
 // plainAddress tells addresses that name nobody: none, loopback, multicast, masks.
 func plainAddress(a netip.Addr) bool {
+	a = a.Unmap()
 	if a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() {
 		return true
 	}
@@ -292,6 +300,9 @@ func isAlnum(c byte) bool {
 
 // drawAddress keeps the number of digits in each place, so that texts keep their length, and of IPv6 what kind it is.
 func drawAddress(c string, s *stream) string {
+	if i := strings.LastIndexByte(c, ':'); i >= 0 && strings.Contains(c[i:], ".") { // ::ffff:10.0.0.7
+		return c[:i+1] + drawAddress(c[i+1:], s)
+	}
 	if strings.Contains(c, ":") {
 		out := []byte(c)
 		keep := 0
@@ -355,6 +366,9 @@ func (s *stream) next(below byte) byte {
 
 // dress puts a canonical replacement into the clothes of the original: capitals, separators.
 func dress(original, canonical string) string {
+	if original == strings.ToUpper(original) && original != strings.ToLower(original) { // also where a letter takes a digit's place
+		canonical = strings.ToUpper(canonical)
+	}
 	if len(original) != len(canonical) { // separators were left out
 		out := []byte(original)
 		k := 0
@@ -414,7 +428,10 @@ func (l *ledger) bare(kind Kind, s string) string {
 			}
 			kind = IP
 		} else if first, rest, ok := strings.Cut(s, "."); ok {
-			return l.whole(Name, first) + "." + l.dressed(Name, rest)
+			if domain(rest) {
+				rest = l.dressed(Name, rest)
+			}
+			return l.whole(Name, first) + "." + rest
 		}
 	}
 	if kind == MAC && len(onlyHex(s)) != 12 || kind == UUID && len(onlyHex(s)) != 32 {

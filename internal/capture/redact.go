@@ -53,7 +53,10 @@ var (
 	ipv4Form   = regexp.MustCompile(`(?:^|[^0-9A-Za-z.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?:$|[^0-9A-Za-z.]|\.(?:$|[^0-9]))`)
 	ipv6Form   = regexp.MustCompile(`(?i)(?:^|[^0-9a-z:.])([0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3})?)(?:$|[^0-9a-z:])`)
 	emailForm  = regexp.MustCompile(`[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
-	userForm   = regexp.MustCompile(`(?i)\b(?:user(?: ?name| ?id| account)?|account|log(?:ged|in)?[ -]?(?:in|out|on|off)?(?: successfully)? (?:using|by|as|for))\s*[:=]?\s+["'(\[]?([A-Za-z][A-Za-z0-9._\\-]*[A-Za-z0-9])`)
+	// A name after "user" is one only where the text speaks of logging in: "see the user manual" does not.
+	aboutUsers = regexp.MustCompile(`(?i)\blog(?:ged|s|ging|in|out|on|off)?\b|authenticat|session|password|privilege|locked`)
+	userForm   = regexp.MustCompile(`(?i)\b(?:user(?: ?name| ?id| account)?|account)\s*[:=]?\s+["'(\[]?([A-Za-z][A-Za-z0-9._\\-]*[A-Za-z0-9])`)
+	loginForm  = regexp.MustCompile(`(?i)\blog(?:ged|in|out|on|off)?[ -]?(?:in|out|on|off)?(?: successfully)? ?(?:using|by|as|for|:)\s+["'(\[]?([A-Za-z][A-Za-z0-9._\\-]*[A-Za-z0-9])`)
 	hostForm   = regexp.MustCompile(`(?i)\b(?:host ?name|fqdn|server name|domain name)\s*(?:[:=]|is|to|set to|changed to)?\s+["'(\[]?([A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z0-9])`)
 	snForm     = regexp.MustCompile(`(?i)\b(?:serial ?(?:number|no\.?|#)?|s/n|service ?tag|asset ?tag|sn)\s*[:=#]?\s*["'(\[]?([A-Za-z0-9][A-Za-z0-9_-]{3,}[A-Za-z0-9])`)
 )
@@ -128,7 +131,10 @@ func spots(s string, as reading) []spot {
 	}
 	if as == prose && strings.Contains(s, " ") {
 		word := func(t string) bool { return !placeholder(t) }
-		add(userForm, 1, Name, word)
+		add(loginForm, 1, Name, word)
+		if aboutUsers.MatchString(s) {
+			add(userForm, 1, Name, word)
+		}
 		add(hostForm, 1, Name, word)
 		add(snForm, 1, Serial, func(t string) bool { return word(t) && strings.ContainsAny(t, "0123456789") })
 	}
