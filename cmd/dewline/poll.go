@@ -270,7 +270,7 @@ func pollOne(ctx context.Context, t *config.Target, dataDir string, limit int, t
 	defer cancel()
 	failed := func(err error) *pollDoc {
 		return newPollDoc(&health.Visit{
-			Target: t.ID, Driver: t.Driver, Started: time.Now(), Result: health.Failed, Reason: health.ReasonFor(err), Error: err.Error(),
+			Target: t.ID, Driver: t.Driver, Origin: t.Origin, Started: time.Now(), Result: health.Failed, Reason: health.ReasonFor(err), Error: err.Error(),
 		})
 	}
 	if dataDir != "" {
@@ -327,8 +327,11 @@ func (p *program) printPoll(d *pollDoc, separate bool) error {
 		_, err := fmt.Fprintf(p.stdout, "%s  cannot be read (%s): %s\n", cellText(string(d.Target)), d.Error.Reason, printable(d.Error.Message))
 		return err
 	}
-	id := d.Identity
-	fmt.Fprintf(p.stdout, "%s  %s, serial %s, host %s, BMC firmware %s\n", cellText(string(d.Target)),
+	id, name := d.Identity, cellText(string(d.Target))
+	if d.Origin != health.OriginReal {
+		name += " (" + cellText(string(d.Origin)) + ")"
+	}
+	fmt.Fprintf(p.stdout, "%s  %s, serial %s, host %s, BMC firmware %s\n", name,
 		cmp.Or(cellText(id.Manufacturer+" "+id.Model), "maker and model not told"), cmp.Or(cellText(id.Serial), "not told"), d.HostPower,
 		cmp.Or(cellText(id.BMCFirmware), "not told"))
 	fmt.Fprintf(p.stdout, "read over %s at %s in %.2f s: %s, %s, %s\n\n", d.Driver, d.At, d.TookSeconds,

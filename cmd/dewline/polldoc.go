@@ -11,6 +11,7 @@ type pollDoc struct {
 	Version     int             `json:"version"`
 	Target      health.TargetID `json:"target"`
 	Driver      string          `json:"driver"`
+	Origin      health.Origin   `json:"origin,omitempty"` // demo, sim, replay: no real machine
 	At          string          `json:"at"`
 	TookSeconds float64         `json:"took_seconds"`
 	HostPower   string          `json:"host_power"`
@@ -105,7 +106,7 @@ type pollGap struct {
 // newPollDoc makes the document of one visit.
 func newPollDoc(v *health.Visit) *pollDoc {
 	d := &pollDoc{
-		Version: 1, Target: v.Target, Driver: v.Driver, At: formatTime(v.At()), TookSeconds: v.Took.Seconds(),
+		Version: 1, Target: v.Target, Driver: v.Driver, Origin: v.Origin, At: formatTime(v.At()), TookSeconds: v.Took.Seconds(),
 		HostPower:  health.HostPowerUnknown.String(),
 		Components: []pollComponent{}, Readings: []pollReading{}, Log: []pollEntry{}, Logs: []pollLog{}, Faults: []faultDoc{},
 		Gaps: []pollGap{}, Cost: v.Cost,

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,7 +97,7 @@ func sameReading(t *testing.T, live, replayed *pollDoc) {
 	t.Helper()
 	clean := func(d *pollDoc) *pollDoc {
 		c := *d
-		c.Target, c.At, c.TookSeconds, c.Cost = "", "", 0, health.Cost{}
+		c.Target, c.Origin, c.At, c.TookSeconds, c.Cost = "", "", "", 0, health.Cost{}
 		c.Components, c.Readings = nil, nil
 		for _, x := range d.Components {
 			if x.ID == "bmc/BMC clock" {
@@ -174,7 +177,7 @@ func TestAReplayReadsWhatTheMachineSaid(t *testing.T) {
 
 				_, first, _ := dewline(t, "poll", "-o", "json", "--replay", redacted)
 				_, second, _ := dewline(t, "poll", "-o", "json", "--replay", redacted)
-				if first != second || !strings.Contains(first, `"took_seconds":0,`) {
+				if first != second || !strings.Contains(first, `"origin":"replay"`) || !strings.Contains(first, `"took_seconds":0,`) {
 					t.Error("two replays of one recording differ")
 				}
 			})
@@ -237,5 +240,129 @@ func TestReplaysOfRealTrees(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAnInterruptedRecordGoesOn: nothing is asked twice, nothing is left on the BMC, nothing stands under the final name.
+func TestAnInterruptedRecordGoesOn(t *testing.T) {
+	t.Setenv("BMC", simPassword)
+	b, s := simRedfish(t, spoiled(bmcsim.ProfileMixed, "m"), bmcsim.RedfishOptions{})
+	file := filepath.Join(t.TempDir(), "m.tar.gz")
+	args := append([]string{"record", "--out", file, "--rate", "1000"}, b.flags...)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Hook("/redfish/v1/Managers/1", func(w http.ResponseWriter, _ *http.Request) {
+		cancel() // Ctrl-C while it is asked
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	var out, errs bytes.Buffer
+	p := &program{stdout: &out, stderr: &errs, getenv: os.Getenv}
+	code := p.main(ctx, args)
+	if code != exitInterrupted || !strings.Contains(errs.String(), "the same command goes on from there") || strings.Contains(errs.String(), simPassword) {
+		t.Fatalf("exit %d\n%s%s", code, &out, &errs)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("half a recording stands under the final name")
+	}
+	raw, err := os.ReadFile(capture.PartialName(file))
+	if err != nil || strings.Contains(string(raw), simPassword) {
+		t.Errorf("journal: %v", err)
+	}
+	if n := s.Stats().OpenSessions; n != 0 {
+		t.Errorf("%d sessions left open", n)
+	}
+	s.Hook("/redfish/v1/Managers/1", nil)
+	before := s.Stats().ByQuery
+	if code, out, errs := dewline(t, args...); code != exitOK || !strings.Contains(errs, "going on with") {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	stats := s.Stats()
+	for url, n := range stats.ByQuery {
+		if n > 1 && before[url] > 0 && url != "/redfish/v1/Managers/1" {
+			t.Errorf("%s was asked %d times", url, n)
+		}
+	}
+	if stats.InFlightMax > 1 || stats.Writes > 0 {
+		t.Errorf("%d requests at once, %d writes", stats.InFlightMax, stats.Writes)
+	}
+	r, err := capture.Open(file)
+	if err != nil || r.Manifest.Resumed != 1 {
+		t.Errorf("%v, %v", r, err)
+	}
+	if code, _, errs := dewline(t, args...); code != exitFailed || !strings.Contains(errs, "overwrites nothing") {
+		t.Errorf("over a file that is there: exit %d, %s", code, errs)
+	}
+}
+
+// TestRecordLeavesTheDaemonItsSession: there is one session of dewline's on a BMC.
+func TestRecordLeavesTheDaemonItsSession(t *testing.T) {
+	t.Setenv("BMC", simPassword)
+	_, s := simRedfish(t, spoiled(bmcsim.ProfileLegacy, "m"), bmcsim.RedfishOptions{})
+	dir := t.TempDir()
+	config := filepath.Join(dir, "dewline.toml")
+	text := fmt.Sprintf("data_dir = %q\n[[credential]]\nname = \"bmc\"\nusername = %q\npassword = \"env:BMC\"\n[[target]]\nname = \"db-1\"\naddress = %q\ncredential = \"bmc\"\ntls = { fingerprint = %q }\n",
+		filepath.Join(dir, "data"), s.Username(), s.URL(), s.CertFingerprint())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDaemon(t, config)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if noDaemon(t.Context(), filepath.Join(dir, "data"), "db-1") != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the daemon does not answer")
+		}
+		time.Sleep(20 * time.Millisecond) // poll of a condition, in another process
+	}
+	file := filepath.Join(dir, "r.tar.gz")
+	if code, _, errs := dewline(t, "record", "-c", config, "db-1", "--out", file, "--rate", "1000"); code != exitFailed || !strings.Contains(errs, "the daemon that runs here reads db-1") {
+		t.Errorf("beside a daemon: exit %d, %s", code, errs)
+	}
+	d.stop()
+	if code, _, errs := dewline(t, "record", "-c", config, "db-1", "--out", file, "--rate", "1000"); code != exitOK {
+		t.Errorf("without one: exit %d, %s", code, errs)
+	}
+}
+
+// TestARecordOfABMCThatTellsSecrets: what a service echoes, logs or keeps under odd names is not in the file.
+func TestARecordOfABMCThatTellsSecrets(t *testing.T) {
+	t.Setenv("BMC", simPassword)
+	m := spoiled(bmcsim.ProfileModern, "m")
+	b, s := simRedfish(t, m, bmcsim.RedfishOptions{})
+	token := ""
+	s.Hook("/redfish/v1/Chassis/1/Odd", func(w http.ResponseWriter, r *http.Request) {
+		token = r.Header.Get("X-Auth-Token")
+		w.Header().Set("Set-Cookie", "session="+token)
+		fmt.Fprintf(w, `{"Echo":%q,"Log":"login of %s with %s","%s":1,"Snmp":{"CommunityString":"public-ring"},"Host":%q}`, token, s.Username(), simPassword, simPassword, r.Host)
+	})
+	s.SetBody("/redfish/v1/Chassis", []byte(`{"@odata.id":"/redfish/v1/Chassis","Members":[{"@odata.id":"/redfish/v1/Chassis/1"}],"Oem":{"X":{"@odata.id":"/redfish/v1/Chassis/1/Odd"},"Y":{"@odata.id":"https://198.51.100.9/redfish/v1/Chassis/2"},"Z":{"@odata.id":"/redfish/v1/../../etc"}}}`))
+	for _, extra := range [][]string{nil, {"--no-redact"}} {
+		file := filepath.Join(t.TempDir(), "m.tar.gz")
+		recordTo(t, file, b, extra...)
+		r, err := capture.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, odd := "", false
+		for _, d := range r.Documents {
+			all += d.URL + "\n" + string(d.Body) + "\n" + fmt.Sprint(d.Header) + "\n"
+			odd = odd || strings.HasSuffix(d.URL, "/Odd")
+		}
+		if token == "" || !odd {
+			t.Fatal("the odd document was not read")
+		}
+		for _, secret := range []string{token, simPassword, "public-ring"} {
+			if strings.Contains(all, secret) {
+				t.Errorf("%v: the secret %q is in the recording", extra, secret)
+			}
+		}
+		if extra == nil {
+			for _, identity := range []string{m.Serial(), m.UUID(), "of " + s.Username()} {
+				if strings.Contains(all, identity) {
+					t.Errorf("the identity %q is in the recording", identity)
+				}
+			}
+		}
 	}
 }
