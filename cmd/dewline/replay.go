@@ -19,8 +19,8 @@ import (
 	"dewline/internal/secret"
 )
 
-// openReplay opens the real driver on a recorded machine.
-func openReplay(id health.TargetID, r *capture.Recording, log *slog.Logger) (collector.Source, error) {
+// openReplay opens the real driver on a recorded machine. Of the target only what changes the reading counts: its quirks.
+func openReplay(t *config.Target, r *capture.Recording, log *slog.Logger) (collector.Source, error) {
 	at := r.Manifest.Time
 	now := func() time.Time { return at }
 	if r.Manifest.Protocol == capture.ProtocolIPMI {
@@ -28,15 +28,17 @@ func openReplay(id health.TargetID, r *capture.Recording, log *slog.Logger) (col
 		if err != nil {
 			return nil, err
 		}
-		return ipmi.Open(id, ipmi.Options{
+		return ipmi.Open(t.ID, ipmi.Options{
 			Address: "ipmi://127.0.0.1", Log: log, Now: now, Exchange: func(ipmi.Exchange) ipmi.Exchange { return bmc.Exchange },
+			Leaks: leakProfiles(t.LeakSensors), Quirks: t.Quirks[health.DriverIPMI], QuirksOff: t.QuirksOff[health.DriverIPMI],
 		})
 	}
 	tree := replay.NewRedfish(r)
-	return redfish.Open(id, redfish.Options{
+	return redfish.Open(t.ID, redfish.Options{
 		Address: "https://127.0.0.1", Username: "replay", Password: secret.New("replay"), TLS: redfish.TLS{Insecure: true}, // no connection is ever made
 		Log: log, UserAgent: "dewline/" + readBuildInfo().Version, Now: now, RequestBudget: -1,
 		Transport: func(http.RoundTripper) http.RoundTripper { return tree },
+		Quirks:    t.Quirks[health.DriverRedfish], QuirksOff: t.QuirksOff[health.DriverRedfish],
 	})
 }
 
@@ -46,7 +48,7 @@ func openReplayTarget(t *config.Target, file string, log *slog.Logger) (collecto
 	if err != nil {
 		return nil, fmt.Errorf("recording of target %s: %w", t.ID, err)
 	}
-	return openReplay(t.ID, r, log)
+	return openReplay(t, r, log)
 }
 
 // replayName is a target's name made of a recording's.
@@ -65,7 +67,7 @@ func pollReplay(ctx context.Context, file string, limit int) (*pollDoc, error) {
 		return nil, err
 	}
 	id := replayName(file)
-	src, err := openReplay(id, r, slog.New(slog.DiscardHandler))
+	src, err := openReplay(&config.Target{Target: health.Target{ID: id}}, r, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func (v *visit) admit() {
 	if found {
 		from++
 	}
-	allot := (v.patience.Seconds()*forHealth - time.Since(v.at).Seconds()) / 2
+	allot := (v.patience.Seconds()*forHealth - v.c.o.Now().Sub(v.at).Seconds()) / 2
 	for i := range ring {
 		u := ring[(from+i)%len(ring)]
 		if allot -= seconds[u] / inFlight; allot < 0 && i > 0 {
@@ -156,7 +156,7 @@ func (v *visit) wait(uri string) *health.Error {
 		why = errPatience
 	case v.patience > 0 && slow != nil && !v.admitted[uri]:
 		why = errLater
-	case v.patience > 0 && !(slow != nil && len(v.admitted) == 1) && time.Since(v.at)+v.took[place].mean() > time.Duration(float64(v.patience)*forHealth):
+	case v.patience > 0 && !(slow != nil && len(v.admitted) == 1) && v.c.o.Now().Sub(v.at)+v.took[place].mean() > time.Duration(float64(v.patience)*forHealth):
 		v.left[place] = true
 		why = errPatience
 	case v.c.o.RequestBudget >= 0 && !v.c.tokens.take(time.Now(), float64(cmp.Or(v.c.o.RequestBudget, DefaultRequestBudget))):

@@ -136,9 +136,9 @@ func (v *visit) fetch(uri string) ([]byte, *health.Error) {
 		return nil, e
 	}
 	for {
-		began := time.Now()
+		began := v.c.o.Now()
 		raw, used, e := v.try(uri, op)
-		v.clock(uri, time.Since(began), e)
+		v.clock(uri, v.c.o.Now().Sub(began), e)
 		if e == nil {
 			v.mu.Lock()
 			v.read++
