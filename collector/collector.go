@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dewline/collector/moisture"
@@ -82,6 +83,9 @@ const (
 	// SlotPatience is how long a visit holds a slot before it moves to the second set. What takes longer waits for its
 	// BMC, and costs a connection and little else.
 	SlotPatience = 2 * time.Second
+	// slotHaste is the same while other visits wait for a slot: a rack of BMCs that hangs at once does not hold up the others
+	// for SlotPatience each. It is also how often that is looked at.
+	slotHaste = 200 * time.Millisecond
 	// slowSlots is how many times larger the second set is: a fifth of the fleet may hang in one minute.
 	slowSlots = 16
 	// together is how far apart tiers may be due and still be one visit.
@@ -110,6 +114,7 @@ type Collector struct {
 	elsewhere func(health.TargetID) bool
 
 	healthy, failing, slow slots
+	queued                 atomic.Int64 // visits that wait for a healthy slot
 	store                  storeState
 
 	asksMu sync.Mutex

@@ -251,6 +251,37 @@ func TestHungTargetsDoNotDelayTheHealthy(t *testing.T) {
 	}
 }
 
+func TestBMCsThatHangAtOnceMakeRoomForTheOthers(t *testing.T) {
+	bubble(t, "a visit in which nothing comes gives its slot to those that wait", func(t *testing.T) {
+		r := newRig(t)
+		r.options.Slots = 10
+		begin := time.Now()
+		for i := range 200 {
+			r.add(fmt.Sprintf("db-%d", i), map[health.Tier]string{health.TierReadings: "@every 5s"}, func(ctx context.Context, _ int, req health.Request) (*health.Snapshot, error) {
+				if i%5 == 0 && time.Since(begin) > 30*time.Second {
+					return hang(ctx)
+				}
+				wait(ctx, 20*time.Millisecond)
+				return healthy(req), nil
+			})
+		}
+		r.run(90 * time.Second)
+		var lateness []time.Duration
+		for _, v := range r.visits() {
+			if (v.Result == health.Done || v.Result == health.Late) && v.Started.Sub(begin) > 30*time.Second {
+				lateness = append(lateness, v.Lateness())
+			}
+		}
+		if len(lateness) < 1500 {
+			t.Fatalf("%d visits", len(lateness))
+		}
+		// Forty within five seconds that hold nine slots for two seconds each would keep the others waiting for several.
+		if most := percentile(lateness, 1); most > time.Second {
+			t.Errorf("a healthy target was %s late", most)
+		}
+	})
+}
+
 func TestPanics(t *testing.T) {
 	bubble(t, "a driver that panics costs its visit, and tells no secret", func(t *testing.T) {
 		r := newRig(t)

@@ -38,19 +38,40 @@ func (s slots) tryTake() bool {
 
 func (s slots) give() { <-s }
 
-// hold keeps a slot of the healthy for a visit that has one, and moves it to the slow ones when it has taken SlotPatience,
-// if there is room. The returned function gives back whatever is held.
+// takeHealthy waits for a slot of the healthy; who holds one for long makes room meanwhile.
+func (c *Collector) takeHealthy(ctx context.Context) bool {
+	if c.healthy.tryTake() {
+		return true
+	}
+	c.queued.Add(1)
+	defer c.queued.Add(-1)
+	return c.healthy.take(ctx, nil)
+}
+
+// hold keeps a slot of the healthy for a visit that has one, and moves it to the slow ones if there is room: when it has taken
+// SlotPatience, or slotHaste while others wait. The returned function gives back whatever is held.
 func (c *Collector) hold() (release func()) {
 	held := make(chan slots, 1) // whoever has it in hand may change it
 	held <- c.healthy
-	timer := time.AfterFunc(SlotPatience, func() {
+	begun := time.Now()
+	var timer *time.Timer
+	set := make(chan struct{})
+	look := func() {
+		<-set
 		h := <-held
-		if h != nil && c.slow.tryTake() {
+		defer func() { held <- h }()
+		if h == nil {
+			return // given back
+		}
+		if (c.queued.Load() > 0 || time.Since(begun) >= SlotPatience) && c.slow.tryTake() {
 			h.give()
 			h = c.slow
+			return
 		}
-		held <- h
-	})
+		timer.Reset(slotHaste)
+	}
+	timer = time.AfterFunc(slotHaste, look)
+	close(set)
 	return func() {
 		timer.Stop()
 		if h := <-held; h != nil {

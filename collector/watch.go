@@ -216,7 +216,7 @@ func (w *watcher) openSource() (err error) {
 // accounted for meanwhile.
 func (w *watcher) slot() (release func(), ok bool) {
 	if w.known.Access.State == health.AccessOK {
-		if !w.c.healthy.take(w.ctx, nil) {
+		if !w.c.takeHealthy(w.ctx) {
 			return nil, false
 		}
 		return w.c.hold(), true

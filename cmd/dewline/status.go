@@ -233,7 +233,7 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 		if d.Origin != health.OriginReal {
 			name += " (" + string(d.Origin) + ")"
 		}
-		t.row(name, d.Driver, d.State, toSecond(d.Since), fmt.Sprint(d.Faults), lastTick(d.Tiers, time.Now()), cmp.Or(d.Error, string(d.Reason)))
+		t.row(name, d.Driver, d.State, toSecond(d.Since), fmt.Sprint(d.Faults), lastTick(d.Tiers, time.Now()), troubleText(d))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -285,6 +285,15 @@ func (p *program) printBackup(b *backupStatus) error {
 		_, err = fmt.Fprintf(p.stdout, "last backup %s, %s, %s\n", b.Last, bytesText(b.Bytes), printable(b.Path))
 	}
 	return err
+}
+
+// troubleText is why a target is not read, and when it is tried again.
+func troubleText(d statusDoc) string {
+	why := cmp.Or(d.Error, string(d.Reason))
+	if d.NextTry == "" {
+		return why
+	}
+	return "next try " + toSecond(d.NextTry) + ": " + why
 }
 
 // lastTick is how long ago a target's newest tick was due, and what became of the last tick of each tier. The age is what

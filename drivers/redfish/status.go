@@ -1,6 +1,7 @@
 package redfish
 
 import (
+	"bytes"
 	"strings"
 
 	"dewline/health"
@@ -22,6 +23,10 @@ func (s *status) UnmarshalJSON(b []byte) error {
 		s.Health = string(bare)
 		return nil
 	}
+	if s.quick(b) {
+		return nil
+	}
+	*s = status{}
 	var o struct {
 		State, Health, HealthRollup text
 		Conditions                  many[struct{ Message text }]
@@ -36,6 +41,66 @@ func (s *status) UnmarshalJSON(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// quick takes the shape that nearly every Status has, an object of plain strings and nulls, without a decoder of its own:
+// there is one in every element of Thermal and Power. It reports false for anything else. b is valid JSON.
+func (s *status) quick(b []byte) bool {
+	if len(b) < 2 || b[0] != '{' {
+		return false
+	}
+	space := func() {
+		for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
+			b = b[1:]
+		}
+	}
+	str := func() (string, bool) {
+		if len(b) == 0 || b[0] != '"' {
+			return "", false
+		}
+		end := bytes.IndexByte(b[1:], '"') + 2
+		if end < 2 || !plain(b[:end]) {
+			return "", false
+		}
+		v := string(b[1 : end-1])
+		b = b[end:]
+		return v, true
+	}
+	b = b[1:]
+	for {
+		space()
+		if len(b) > 0 && b[0] == '}' {
+			return true
+		}
+		key, ok := str()
+		space()
+		if !ok || len(b) == 0 || b[0] != ':' {
+			return false
+		}
+		b = b[1:]
+		space()
+		value, null := "", bytes.HasPrefix(b, []byte("null"))
+		if null {
+			b = b[4:]
+		} else if value, ok = str(); !ok {
+			return false
+		}
+		value = strings.TrimSpace(value)
+		switch {
+		case key == "State":
+			s.State = value
+		case key == "Health":
+			s.Health = value
+		case key == "HealthRollup":
+			s.Rollup = value
+		case strings.EqualFold(key, "State"), strings.EqualFold(key, "Health"), strings.EqualFold(key, "HealthRollup"), strings.EqualFold(key, "Conditions"):
+			return false // as encoding/json has it, whatever the case
+		}
+		space()
+		if len(b) > 0 && b[0] == ',' {
+			b = b[1:]
+		}
+	}
 }
 
 // words are the service's own words, kept as evidence.

@@ -119,3 +119,34 @@ func TestTextsHoldNoControlCharacters(t *testing.T) {
 		}
 	}
 }
+
+func TestQuickStatusIsWhatTheDecoderSays(t *testing.T) {
+	slow := func(b string) status {
+		var o struct{ State, Health, HealthRollup text }
+		if err := json.Unmarshal([]byte(b), &o); err != nil {
+			t.Fatal(err)
+		}
+		return status{State: string(o.State), Health: string(o.Health), Rollup: string(o.HealthRollup)}
+	}
+	for _, c := range []struct {
+		body  string
+		quick bool
+	}{
+		{`{"State":"Enabled","Health":"OK","HealthRollup":"OK"}`, true},
+		{`{}`, true},
+		{"{ \"Health\" : null ,\n\t\"State\":\" Absent \" }", true},
+		{`{"@odata.type":"#Resource.Status","Health":"Critical"}`, true},
+		{`{"health":"Critical"}`, false},
+		{`{"State":"En\u0061bled"}`, false},
+		{`{"State":1,"Health":true}`, false},
+		{`{"Health":"OK","Oem":{"Health":"Critical"}}`, false},
+	} {
+		var q, whole status
+		if got := q.quick([]byte(c.body)); got != c.quick {
+			t.Errorf("%s: quick %v", c.body, got)
+		}
+		if err := json.Unmarshal([]byte(c.body), &whole); err != nil || whole.words() != slow(c.body).words() {
+			t.Errorf("%s: %+v, the decoder says %+v (%v)", c.body, whole, slow(c.body), err)
+		}
+	}
+}
