@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dewline/collector"
+	"dewline/collector/detect"
 	"dewline/health"
 	"dewline/internal/schedule"
 	"dewline/store/storetest"
@@ -266,10 +267,14 @@ func results(vs []*health.Visit) map[health.Result]int {
 	return m
 }
 
+// transitions leaves out that the host went off or came on, which is no event of a part.
 func transitions(vs []*health.Visit) []string {
 	var l []string
 	for _, v := range vs {
 		for _, e := range v.Events {
+			if e.Rule == detect.RuleHostPower {
+				continue
+			}
 			l = append(l, fmt.Sprintf("%s %s %s", e.Component, e.Kind, e.Transition))
 		}
 	}

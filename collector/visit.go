@@ -250,6 +250,9 @@ func (b *builder) judge(v *health.Visit) (err error) {
 	s.Sanitize()
 	b.access(v)
 	b.detect(v)
+	if e := detect.HostPower(b.known, v, len(v.Events)); e != nil {
+		v.Events = append(v.Events, *e)
+	}
 	b.delta(v)
 	return nil
 }

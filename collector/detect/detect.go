@@ -145,12 +145,12 @@ func precedence(rule string) int {
 		return 4
 	case RuleCondition:
 		return 3
-	case RuleMargin, RuleEnvelope:
+	case RuleMargin:
 		return 2
 	case RuleState:
 		return 1
 	}
-	return 0
+	return 0 // also of RuleEnvelope: what the machine says of itself explains its roll-ups
 }
 
 // holds notes a finding. Several rules may find the same: it counts at its worst, with all the evidence.

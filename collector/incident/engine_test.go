@@ -46,7 +46,9 @@ func (s step) event() *health.Event {
 		case "unconfirmed":
 			e.Evidence = []string{incident.Unconfirmed}
 		case "off":
-			e.Rule = incident.RuleHostPower
+			e.Rule, e.Evidence = incident.RuleHostPower, []string{"now: off"}
+		case "on":
+			e.Rule, e.Evidence = incident.RuleHostPower, []string{"now: on"}
 		default:
 			e.Transition = health.Transition(x)
 		}
@@ -106,6 +108,7 @@ func TestRules(t *testing.T) {
 			want: "undetermined silence a b c d",
 		},
 		"hosts that go off together":                   {steps: []step{{0, "A1/a", "system info info momentary off", ""}, {1, "A1/b", "system info info momentary off", ""}, {2, "A1/c", silent, ""}}, want: "undetermined silence a b c"},
+		"hosts that come on together are no sign":      {steps: []step{{0, "A1/a", "system info info momentary on", ""}, {1, "A1/b", "system info info momentary on", ""}, {2, "A1/c", "system info info momentary on", ""}}},
 		"three silent of many are no incident":         {neighbours: 40, steps: []step{{0, "A1/a", silent, ""}, {1, "A1/b", silent, ""}, {2, "A1/c", silent, ""}}},
 		"two silent are no incident":                   {steps: []step{{0, "A1/a", silent, ""}, {1, "A1/b", silent, ""}}},
 		"opened lids are maintenance":                  {steps: []step{{0, "A1/a", lid, ""}, {1, "A1/b", lid, ""}, {2, "A1/c", lid, ""}, {3, "A1/d", lid, ""}}},

@@ -12,7 +12,7 @@ const (
 	Unconfirmed = "polarity unconfirmed"
 	// NotReported: a probe pushes no readings any more.
 	NotReported = "not reported"
-	// RuleHostPower is the rule of the event that a host went off.
+	// RuleHostPower is the rule of the event that a host went off, or came on.
 	RuleHostPower = "host_power"
 )
 
@@ -27,7 +27,10 @@ func signOf(e *health.Event) health.IncidentSign {
 		return ""
 	}
 	if e.Rule == RuleHostPower {
-		return health.SignSilence
+		if says(e, "now: "+health.HostOff.String()) {
+			return health.SignSilence
+		}
+		return ""
 	}
 	if e.Severity < health.SeverityWarning {
 		return ""

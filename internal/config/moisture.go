@@ -178,9 +178,12 @@ func (c *checker) leakSensors(cfg *Config, raw *rawFile) {
 			c.fault(path+".wet", "`wet` is empty: no state would ever be a leak", "the offsets that mean water, for example [1]")
 		}
 		used := map[int]bool{}
-		for key, offsets := range map[string][]int{"wet": r.Wet, "dry": r.Dry} {
-			for k, off := range offsets {
-				at := fmt.Sprintf("%s.%s[%d]", path, key, k)
+		for _, list := range []struct {
+			key     string
+			offsets []int
+		}{{"wet", r.Wet}, {"dry", r.Dry}} {
+			for k, off := range list.offsets {
+				at := fmt.Sprintf("%s.%s[%d]", path, list.key, k)
 				if !c.has(at) {
 					continue
 				}
