@@ -173,6 +173,9 @@ func (r *recorder) run(ctx context.Context) error {
 			return r.finish()
 		}
 		held := r.j.Held()
+		if r.stuck(ctx, held-before, before, err) {
+			return r.finish()
+		}
 		if cerr := r.j.Close(); cerr != nil {
 			err = errors.Join(err, cerr)
 		}
@@ -184,6 +187,15 @@ func (r *recorder) run(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// stuck tells whether a BMC stops answering at the same place again and again: then what there is of it is the recording.
+func (r *recorder) stuck(ctx context.Context, progress, before int, err error) bool {
+	if before == 0 || progress > 0 || ctx.Err() != nil || r.snap == nil || len(r.snap.Components) == 0 {
+		return false
+	}
+	r.notRead = append(r.notRead, capture.NotRead{Part: "everything after this", Reason: err.Error(), Count: 1})
+	return true
 }
 
 // kept says what became of an interrupted recording.
@@ -292,8 +304,8 @@ func (r *recorder) readIPMI(ctx context.Context, pace *capture.Pace) error {
 		return err
 	}
 	for _, g := range r.snap.Gaps {
-		if g.Reason == health.ReasonUnreachable || g.Reason == health.ReasonStopped {
-			return fmt.Errorf("%s: %s", g.Part, g.Error)
+		if g.Place != "" && (g.Reason == health.ReasonUnreachable || g.Reason == health.ReasonStopped || g.Reason == health.ReasonTimeout) {
+			return &health.Error{Reason: g.Reason, Op: g.Part, Err: errors.New(g.Error)} // the visit was cut there
 		}
 	}
 	r.show.stage("FRU data and thresholds whole")
@@ -308,6 +320,9 @@ func (r *recorder) finish() error {
 		known = append(known, capture.Identity{Kind: capture.Name, Text: u.Hostname()})
 	} else {
 		known = append(known, capture.Identity{Kind: capture.Name, Text: r.t.Address})
+	}
+	for _, g := range r.snap.Gaps {
+		r.notRead = append(r.notRead, capture.NotRead{Part: g.Part, Reason: string(g.Reason), Count: 1})
 	}
 	full := errors.Is(r.j.Err(), capture.ErrFull)
 	if full {

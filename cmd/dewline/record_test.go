@@ -366,3 +366,37 @@ func TestARecordOfABMCThatTellsSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestABMCThatFallsSilentIsRecordedAllTheSame: the first run stops there and is kept, the second one, which gets no further,
+// finishes with what there is and says what is missing.
+func TestABMCThatFallsSilentIsRecordedAllTheSame(t *testing.T) {
+	t.Setenv("BMC", simPassword)
+	b, s := simRedfish(t, spoiled(bmcsim.ProfileMixed, "m"), bmcsim.RedfishOptions{})
+	file := filepath.Join(t.TempDir(), "m.tar.gz")
+	dead := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	for _, at := range []string{"/redfish/v1/Odd/1", "/redfish/v1/Odd/2", "/redfish/v1/Odd/3"} {
+		s.Hook(at, dead)
+	}
+	s.SetBody("/redfish/v1/Chassis", []byte(`{"@odata.id":"/redfish/v1/Chassis","Members":[{"@odata.id":"/redfish/v1/Chassis/1"}],"Oem":{"a":{"@odata.id":"/redfish/v1/Odd/1"},"b":{"@odata.id":"/redfish/v1/Odd/2"},"c":{"@odata.id":"/redfish/v1/Odd/3"}}}`))
+	args := append([]string{"record", "--out", file, "--rate", "1000"}, b.flags...)
+	if code, out, errs := dewline(t, args...); code != exitTargets || !strings.Contains(errs, "the same command goes on from there") {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	last := ""
+	for range 5 {
+		code, out, errs := dewline(t, args...)
+		if last = out + errs; code == exitOK {
+			break
+		}
+	}
+	r, err := capture.Open(file)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, last)
+	}
+	if !strings.Contains(last, "everything after this") || !strings.Contains(fmt.Sprint(r.Manifest.NotRead), "everything after this") {
+		t.Errorf("what is missing is not told: %s\n%v", last, r.Manifest.NotRead)
+	}
+	if n := s.Stats().OpenSessions; n != 0 {
+		t.Errorf("%d sessions left open", n)
+	}
+}

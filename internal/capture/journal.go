@@ -63,6 +63,9 @@ func PartialName(out string) string { return out + ".partial" }
 
 // Begin begins a recording, or takes up one that was interrupted. Source says what is recorded; passwords are never kept.
 func Begin(out, source string, now time.Time, passwords ...string) (*Journal, error) {
+	if st, err := os.Lstat(PartialName(out)); err == nil && !st.Mode().IsRegular() { // a link may lead to another's file
+		return nil, fmt.Errorf("%s: %w: it is not a regular file", PartialName(out), ErrOther)
+	}
 	f, err := os.OpenFile(PartialName(out), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"encoding/json"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -205,6 +206,9 @@ func (l *ledger) rewrite(b []byte) []byte {
 			r := l.whole(Serial, t.text)
 			if r[0] == '0' && t.text[0] != '0' { // no number begins so
 				r = "1" + r[1:]
+			}
+			if !json.Valid([]byte(r)) {
+				r = "0"
 			}
 			return r, false
 		case t.name:

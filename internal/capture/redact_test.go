@@ -81,7 +81,7 @@ var planted = map[string]string{
 	"/redfish/v1/Systems/7XK9Q32": `{"@odata.id":"/redfish/v1/Systems/7XK9Q32","SerialNumber":"7XK9Q32","HostName":"db1.corp.example.net","AssetTag":"ASSET-00417",
 		"SKU":"7XK9Q32","Name":"System db1","BiosVersion":"2.10.30.11","ProcessorSummary":{"Count":2},
 		"Oem":{"Dell":{"ExpressServiceCode":"17280263030","7XK9Q32":{"x":1},"NodeID":"7xk9q32"}},
-		"PCIe":[{"Serial":84736251099},{"WWN":"5000C500A1B2C3D4"}],
+		"PCIe":[{"Serial":84736251099},{"Serial":-1.5e7},{"SerialNumber":-15.123},{"WWN":"5000C500A1B2C3D4"}],
 		"Location":{"PostalAddress":{"Street":"Jalan Merdeka 17","Building":"Annex B"},"Contacts":[{"ContactName":"Siti Rahayu","EmailAddress":"siti@corp.example.net"}],"Longitude":117.4783921}}`,
 	"/redfish/v1/Managers/1/EthernetInterfaces/eth0": `{"MACAddress":"A0:B1:C2:D3:E4:F5","PermanentMACAddress":"a0b1c2d3e4f5","IPv4Addresses":[{"Address":"10.20.30.40","SubnetMask":"255.255.255.0","Gateway":"10.20.30.1"}],
 		"IPv6Addresses":[{"Address":"fe80::a2b1:c2ff:fed3:e4f5"},{"Address":"2001:db8:77::42"}],"FQDN":"idrac-7xk9q32.corp.example.net","NameServers":["10.20.30.53"]}`,

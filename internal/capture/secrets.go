@@ -153,6 +153,9 @@ func (s *secrets) json(b []byte) []byte {
 		case t.name:
 			return s.text(t.text), false
 		case !secretKey(t.key) && !slices.ContainsFunc(t.path, secretKey):
+			if t.number && s.is(t.text) {
+				return "0", false
+			}
 			if t.word || t.number {
 				return "", true
 			}
@@ -169,6 +172,13 @@ func (s *secrets) json(b []byte) []byte {
 		s.mu.Unlock()
 		return blank(len(t.text)), false
 	})
+}
+
+// is tells whether a text is a secret of ours as a whole.
+func (s *secrets) is(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.known, text)
 }
 
 // spell tells whether a value under a secret's name could be one: not words of a schema such as Enabled.
