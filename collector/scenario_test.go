@@ -25,7 +25,7 @@ import (
 // stage is one simulated BMC in fake time, read by the real driver, judged by the collector and recorded in the real store, which can
 // be restarted: driver, collector and store are made anew, and what is known is what the store recalls.
 type stage struct {
-	t       *testing.T
+	t       testing.TB
 	machine *bmcsim.Machine
 	target  health.Target
 	dir     string
@@ -40,7 +40,7 @@ type stage struct {
 
 var stageStart = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
 
-func newStage(t *testing.T, p bmcsim.Profile, protocol string) *stage {
+func newStage(t testing.TB, p bmcsim.Profile, protocol string) *stage {
 	t.Helper()
 	s := &stage{t: t, machine: bmcsim.NewMachine(p, "db-1", 7), dir: t.TempDir()}
 	s.now.Store(stageStart.UnixNano())
@@ -137,12 +137,12 @@ type outcome struct{ missed, doubled, invented []string }
 func (o *outcome) good() bool { return len(o.missed)+len(o.doubled)+len(o.invented) == 0 }
 
 // compare holds the faults that the store recorded against those that must be there: "class kind" -> it closes.
-func (s *stage) compare(want map[string]bool, may []string) outcome {
+func (s *stage) compare(t *testing.T, want map[string]bool, may []string) outcome {
 	s.t.Helper()
 	var o outcome
 	opened, closed, happened := map[string]int{}, map[string]int{}, map[string]int{}
 	ids := map[string]bool{}
-	for _, v := range storetest.All(s.t, s.db) {
+	for _, v := range storetest.All(t, s.db) {
 		for _, e := range v.Events {
 			if ids[e.ID] {
 				o.doubled = append(o.doubled, "event "+e.ID)
@@ -335,7 +335,7 @@ func playScenario(t *testing.T, a act, p bmcsim.Profile, protocol string) outcom
 		w, endless := strings.CutSuffix(w, "!")
 		want[w] = !endless
 	}
-	o := s.compare(want, a.may)
+	o := s.compare(t, want, a.may)
 	for _, f := range s.known.Faults {
 		if a.end != nil {
 			o.missed = append(o.missed, fmt.Sprintf("the end of %s %s (%s)", f.Component, f.Kind, f.Rule))

@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, runUntilKilled(dir, os.Getenv(killWorld)))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(onceDir); dir != "" {
+		fmt.Fprintln(os.Stderr, runOnceUntilKilled(dir))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)

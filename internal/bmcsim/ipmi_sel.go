@@ -34,6 +34,12 @@ func (s *IPMIServer) selRecord(e Event) ([]byte, bool) {
 	return append(b, selfAddress, 0, 0x04, x.typ, n, dir, d[0], d[1], d[2]), true
 }
 
+// Logs says whether this make of BMC has a record for an event at all.
+func (s *IPMIServer) Logs(e Event) bool {
+	_, ok := s.selRecord(e)
+	return ok
+}
+
 // selEvent is the sensor of an event, its number and the three event data bytes.
 func (s *IPMIServer) selEvent(e Event) (x *sensor, n byte, data [3]byte, ok bool) {
 	plain := func(offset byte) [3]byte { return [3]byte{offset, 0xff, 0xff} }

@@ -16,6 +16,9 @@ const (
 	KillEngine                    // collector: collector, store and sink
 	KillDaemon                    // cmd/dewline: the program, with simulated BMCs
 	killTests
+	// KillEvents, collector: with simulated BMCs of both protocols and a real InfluxDB, held against the BMCs' logs. It makes all kills
+	// itself: that no event is lost or doubled is claimed of so many.
+	KillEvents
 )
 
 // DefaultKills is how often processes are killed in all, unless DEWLINE_KILLS says otherwise.
@@ -23,6 +26,9 @@ const DefaultKills = 50
 
 // share is a test's part of all kills, in percent: the cheap ones get more.
 func (k KillTest) share() int {
+	if k == KillEvents {
+		return 100
+	}
 	return [killTests]int{KillStore: 40, KillRetention: 20, KillEngine: 32, KillDaemon: 8}[k]
 }
 
