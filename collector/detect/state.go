@@ -242,5 +242,19 @@ func (p *pass) explained(severity health.Severity) bool {
 			return true
 		}
 	}
+	// A part whose own state is as bad, whatever rule its fault is of: humidity is judged by the envelope, and by the BMC too.
+	bad := func(c *health.Component) bool {
+		return !c.StateNotRead && (c.State == health.Warning || c.State == health.Critical) && part(c.Class, severityOf(c.State), RuleState)
+	}
+	for i := range p.visit.Snapshot.Components {
+		if bad(&p.visit.Snapshot.Components[i]) {
+			return true
+		}
+	}
+	for _, k := range p.known.Components {
+		if bad(&k.Component) {
+			return true
+		}
+	}
 	return false
 }
