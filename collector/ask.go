@@ -97,6 +97,12 @@ func (w *watcher) answer(a ask) {
 	v, out := b.build(w.ctx, w.src)
 	if tried {
 		w.c.guard.note(&w.job, v, now)
+		if v.Result == health.Failed && v.Reason == health.ReasonDenied { // so that no tick is one more attempt
+			if a, changed := accessAfter(w.known.Access, w.job.Target.ID, v.Result, v.Reason, v.Error, now); changed {
+				w.denied = true
+				w.owe(a)
+			}
+		}
 	}
 	if out.stuck != nil {
 		w.stuck = out.stuck

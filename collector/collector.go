@@ -45,6 +45,11 @@ type Job struct {
 	// Secret and Session are digests, kept in RAM alone: of the credential's user and secret, and of whatever else the
 	// driver's session hangs on and Target does not say (TLS, privilege). A job of which one differs gets a new session.
 	Secret, Session string
+
+	// What was met outside of this collector, and counts at its start alone. Denied: a command's login was denied since, with
+	// this secret. Renewed: the secret is another one than that which was denied before.
+	Denied  *health.Access
+	Renewed bool
 }
 
 // Options of a Collector. Open and Recorder must be set.

@@ -80,6 +80,20 @@ func (g *guard) note(j *Job, v *health.Visit, now time.Time) {
 	case v.Result != health.Failed || v.Reason != health.ReasonDenied:
 		return
 	}
+	g.denyLocked(c, j, now)
+}
+
+// deny takes a denial that was met elsewhere.
+func (g *guard) deny(j *Job, at time.Time) {
+	if j.Credential == "" {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.denyLocked(g.of(j.Credential), j, at)
+}
+
+func (g *guard) denyLocked(c *credential, j *Job, now time.Time) {
 	if c.secret != j.Secret && c.suspended == "" { // what was denied to another secret counts no more
 		clear(c.denied)
 		c.secret = j.Secret

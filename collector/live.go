@@ -43,7 +43,11 @@ func (c *Collector) begin(ctx, hard context.Context, jobs []Job) (*live, bool) {
 	c.live = l
 	c.guard.take(jobs)
 	for _, j := range jobs {
-		c.start(l, j, atStart)
+		why := atStart
+		if j.Renewed {
+			why = withNewSecret
+		}
+		c.start(l, j, why)
 	}
 	l.wg.Go(func() { c.retireAbsent(l) })
 	return l, true

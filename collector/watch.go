@@ -77,6 +77,11 @@ func (w *watcher) enter(why entry) {
 		w.owe(watchedAgain(w.known.Access, w.now()))
 	}
 	a := w.known.Access
+	if met := w.job.Denied; met != nil && why == atStart && (a.State != health.AccessDenied || a.Reason != health.ReasonSuspended && met.NextTry.After(a.NextTry)) {
+		w.owe(*met)
+		w.c.guard.deny(&w.job, met.Since)
+	}
+	a = w.known.Access
 	switch {
 	case a.State != health.AccessDenied:
 	case why == withNewSecret:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,22 +23,31 @@ func (p *program) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "every fault of a configuration, with its place",
 		Long: `Check reads the configuration and prints every fault with file:line:column and what to do about it. It exits with 0 if
-there is none and 2 otherwise. With --connect it then reads each BMC once (one log-in each) and asks InfluxDB.`,
-		Example: "  dewline check -c dewline.toml\n  dewline check -c dewline.toml --connect\n  dewline check -o json",
+there is none and 2 otherwise. With --connect it then reads each BMC once (one log-in each) and asks InfluxDB.
+A login that was denied before is not tried again before its time. Of a certificate that nobody vouches for it shows the
+fingerprint, and the line that would trust it; --pin writes it, and never over another one.`,
+		Example: "  dewline check -c dewline.toml\n  dewline check -c dewline.toml --connect\n  dewline check -c dewline.toml --connect --pin\n  dewline check -o json",
 	}
 	configPath := configFlag(cmd)
 	connect := cmd.Flags().Bool("connect", false, "also read each BMC once, and ask InfluxDB")
+	again := cmd.Flags().Bool("try-denied", false, "also log in where a login was denied lately: one attempt more, and accounts lock")
+	pin := cmd.Flags().Bool("pin", false, "with --connect: write the fingerprints of certificates that nobody vouches for into the configuration, after asking")
+	yes := cmd.Flags().Bool("yes", false, "do not ask (with --pin)")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return p.check(cmd.Context(), *configPath, *connect, *output)
+		return p.check(cmd.Context(), *configPath, *connect || *pin, *again, *pin, *yes, *output)
 	}
 	return cmd
 }
 
-func (p *program) check(ctx context.Context, path string, connect bool, output format) error {
+func (p *program) check(ctx context.Context, path string, connect, again, pin, yes bool, output format) error {
 	path, err := config.Find(path)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	pins, err := newPinning(path, pin, yes)
+	if err != nil {
+		return err
 	}
 	cfg, err := readConfig(path)
 	if err == nil { // what a daemon would stumble over at its first visit is told now
@@ -71,7 +81,7 @@ func (p *program) check(ctx context.Context, path string, connect bool, output f
 	if !connect {
 		return nil
 	}
-	return p.connect(ctx, cfg, output)
+	return p.connect(ctx, cfg, again, pins, output)
 }
 
 // connectDoc is one line of `check --connect -o json`.
@@ -82,12 +92,18 @@ type connectDoc struct {
 	Driver  string          `json:"driver,omitempty"`
 	Reason  health.Reason   `json:"reason,omitempty"`
 	Message string          `json:"message,omitempty"`
+	// Certificate is the one that was not accepted.
+	Certificate *certificateDoc `json:"certificate,omitempty"`
 }
 
 // connectTimeout is the longest one BMC may take: enough for a slow TLS handshake, a login and a first discovery.
 const connectTimeout = time.Minute
 
-func (p *program) connect(ctx context.Context, cfg *config.Config, output format) error {
+func (p *program) connect(ctx context.Context, cfg *config.Config, again bool, pins *pinning, output format) error {
+	guard, err := newLockout(ctx, cfg.DataDir, again)
+	if err != nil {
+		p.warnDenials(err)
+	}
 	docs := make([]chan connectDoc, len(cfg.Targets))
 	slots := make(chan struct{}, pollParallel)
 	var wg sync.WaitGroup
@@ -97,7 +113,11 @@ func (p *program) connect(ctx context.Context, cfg *config.Config, output format
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			docs[i] <- connectTarget(ctx, &cfg.Targets[i], cfg.DataDir)
+			d := p.connectTarget(ctx, &cfg.Targets[i], guard)
+			if d.Reason == health.ReasonTLS {
+				d.Certificate = certificate(ctx, &cfg.Targets[i])
+			}
+			docs[i] <- d
 		})
 	}
 	enc := json.NewEncoder(p.stdout)
@@ -115,11 +135,21 @@ func (p *program) connect(ctx context.Context, cfg *config.Config, output format
 			_, err := fmt.Fprintf(p.stdout, "%s: ok %s\n", cellText(name), d.Driver)
 			return err
 		}
-		_, err := fmt.Fprintf(p.stdout, "%s: %s: %s\n", cellText(name), d.Reason, printable(d.Message))
+		more := ""
+		if d.Certificate != nil {
+			more = d.Certificate.text() + d.Certificate.advice(d.Target)
+		}
+		_, err := fmt.Fprintf(p.stdout, "%s: %s: %s\n%s", cellText(name), d.Reason, printable(d.Message), more)
 		return err
 	}
-	for _, c := range docs {
-		if err := tell(<-c); err != nil {
+	for i, c := range docs {
+		d := <-c
+		if d.Certificate != nil {
+			if err := pins.offer(p, &cfg.Targets[i], d.Certificate); err != nil {
+				return err
+			}
+		}
+		if err := tell(d); err != nil {
 			return err
 		}
 	}
@@ -145,14 +175,32 @@ func cmpName(d connectDoc) string {
 }
 
 // connectTarget reads the readings tier once: it shows that address, certificate, credential and privilege are right.
-func connectTarget(ctx context.Context, t *config.Target, dataDir string) connectDoc {
+func (p *program) connectTarget(ctx context.Context, t *config.Target, guard *lockout) connectDoc {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	src, err := openTarget(t, "", "", commandSessions(dataDir), slog.New(slog.DiscardHandler))
+	nonce := rand.Text()
+	switch doc, err := pollDaemon(ctx, guard.dataDir, pollRequest{Target: t.ID, LogLimit: 1, Readings: true, Nonce: nonce, Like: definitionDigest(nonce, t)}); {
+	case err != nil:
+		return connectDoc{Target: t.ID, Reason: health.ReasonFor(err), Message: err.Error()}
+	case doc != nil && doc.Error != nil:
+		return connectDoc{Target: t.ID, Driver: doc.Driver, Reason: doc.Error.Reason, Message: doc.Error.Message}
+	case doc != nil:
+		return connectDoc{Target: t.ID, OK: true, Driver: doc.Driver}
+	}
+	if why := guard.enter(t); why != "" {
+		return connectDoc{Target: t.ID, Reason: health.ReasonDenied, Message: why}
+	}
+	v := &health.Visit{}
+	defer func() {
+		if err := guard.leave(t, v); err != nil {
+			p.warnDenials(err)
+		}
+	}()
+	src, err := openTarget(t, "", "", commandSessions(guard.dataDir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return connectDoc{Target: t.ID, Reason: health.ReasonFor(err), Message: err.Error()}
 	}
-	v := collector.Poll(ctx, src, t.Target, health.TiersOf(health.TierReadings), 1)
+	v = collector.Poll(ctx, src, t.Target, health.TiersOf(health.TierReadings), 1)
 	closeCtx, cancelClose := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancelClose()
 	_ = src.Close(closeCtx)

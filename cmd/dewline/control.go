@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +21,7 @@ import (
 
 	"dewline/collector"
 	"dewline/health"
+	"dewline/internal/config"
 )
 
 // The daemon listens on data_dir/control.sock, which only its owner can open. HTTP over it carries what other dewline
@@ -32,6 +36,11 @@ const maxControlBody = 64 << 20
 type pollRequest struct {
 	Target   health.TargetID `json:"target"`
 	LogLimit int             `json:"log_limit"`
+	// Readings: that tier alone. Nonce and Like, if given, are of the target as the asker knows it (definitionDigest): of another
+	// one the daemon says 409.
+	Readings bool   `json:"readings,omitempty"`
+	Nonce    string `json:"nonce,omitempty"`
+	Like     string `json:"like,omitempty"`
 }
 
 // listenControl makes the socket. The store's lock has shown that no other daemon runs here, so a socket that is there was
@@ -57,7 +66,7 @@ func listenControl(ctx context.Context, path string, log *slog.Logger) (net.List
 // serveControl answers on the socket until ctx ends.
 func serveControl(ctx context.Context, l net.Listener, d *service) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /poll", func(w http.ResponseWriter, r *http.Request) { answerPoll(w, r, d.collector) })
+	mux.HandleFunc("POST /poll", func(w http.ResponseWriter, r *http.Request) { d.answerPoll(w, r) })
 	mux.HandleFunc("POST /watches", d.answerWatches)
 	mux.HandleFunc("POST /reload", d.answerReload)
 	mux.HandleFunc("POST /quarantine", d.answerQuarantine)
@@ -96,13 +105,24 @@ func (d *service) answerWatches(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func answerPoll(w http.ResponseWriter, r *http.Request, c *collector.Collector) {
+func (d *service) answerPoll(w http.ResponseWriter, r *http.Request) {
 	var req pollRequest
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&req); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	v, err := c.Ask(r.Context(), req.Target, health.EveryTier, req.LogLimit)
+	if t, ok := d.target(req.Target); ok && req.Nonce != "" && definitionDigest(req.Nonce, t) != req.Like {
+		http.Error(w, "it is configured otherwise here", http.StatusConflict)
+		return
+	}
+	tiers := health.EveryTier
+	if req.Readings {
+		tiers = health.TiersOf(health.TierReadings)
+	}
+	v, err := d.collector.Ask(r.Context(), req.Target, tiers, req.LogLimit)
+	if err == nil && v.Cost.Requests+v.Cost.Exchanges > 0 { // else it was not tried
+		d.denials.take(v)
+	}
 	switch {
 	case errors.Is(err, collector.ErrNoTarget):
 		http.Error(w, err.Error(), http.StatusNotFound)
@@ -117,9 +137,17 @@ func answerPoll(w http.ResponseWriter, r *http.Request, c *collector.Collector) 
 	_ = enc.Encode(newPollDoc(v)) // who asked has gone: nothing to tell anyone
 }
 
+// definitionDigest tells whether two configurations reach a target alike: address, driver, credential, verification.
+func definitionDigest(nonce string, t *config.Target) string {
+	h := hmac.New(sha256.New, []byte(nonce))
+	password, err := t.Credential.Password.Resolve()
+	fmt.Fprintf(h, "%q %q %q %q %q %v %+v %q %q %v", t.Address, t.Driver, t.Credential.Name, t.Credential.Username, password.Reveal(), err != nil, t.TLS, t.Auth, t.Privilege, t.CipherSuites)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // pollDaemon asks the running daemon for a reading. It returns nil and no error if there is no daemon, or one that does
 // not read this target: then the BMC is read directly.
-func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimit int) (doc *pollDoc, err error) {
+func pollDaemon(ctx context.Context, dataDir string, req pollRequest) (doc *pollDoc, err error) {
 	defer func() {
 		if err == nil {
 			return
@@ -133,7 +161,7 @@ func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimi
 		}
 		err = &health.Error{Reason: reason, Op: "ask the daemon", Err: err}
 	}()
-	body, err := json.Marshal(pollRequest{id, logLimit})
+	body, err := json.Marshal(req)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +170,7 @@ func pollDaemon(ctx context.Context, dataDir string, id health.TargetID, logLimi
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound {
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusConflict {
 		return nil, nil
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxControlBody))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -28,6 +29,7 @@ type pollFlags struct {
 	config, address, username, password, driver, fingerprint, caFile, log, failOn, replay string
 	insecure                                                                              bool
 	timeout                                                                               time.Duration
+	tryDenied                                                                             bool
 }
 
 func (p *program) pollCommand() *cobra.Command {
@@ -59,6 +61,7 @@ to one BMC given by --address, with no configuration at all. It writes no store;
 	fl.StringVar(&f.log, "log", strconv.Itoa(health.DefaultLogLimit), "how many of the newest entries of each log: a number or all")
 	fl.StringVar(&f.failOn, "fail-on", "", "exit 4 if there is a fault at least this severe: warning or critical")
 	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "longest time for one BMC")
+	fl.BoolVar(&f.tryDenied, "try-denied", false, "also log in where a login was denied lately: one attempt more, and accounts lock")
 	_ = cmd.RegisterFlagCompletionFunc("driver", cobra.FixedCompletions([]string{"auto", "redfish", "ipmi"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"warning", "critical"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -76,7 +79,7 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 	if err != nil {
 		return err
 	}
-	read := func(t *config.Target, dataDir string) *pollDoc { return pollOne(ctx, t, dataDir, limit, f.timeout) }
+	read := func(t *config.Target, guard *lockout) *pollDoc { return p.pollOne(ctx, t, guard, limit, f.timeout) }
 	var targets []config.Target
 	var dataDir string
 	if f.replay != "" {
@@ -84,11 +87,15 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 		if err != nil {
 			return err
 		}
-		targets, read = make([]config.Target, 1), func(*config.Target, string) *pollDoc { return doc }
+		targets, read = make([]config.Target, 1), func(*config.Target, *lockout) *pollDoc { return doc }
 	} else if targets, dataDir, err = p.pollTargets(f, names); err != nil {
 		return err
 	}
 
+	guard, err := newLockout(ctx, dataDir, f.tryDenied)
+	if err != nil {
+		p.warnDenials(err)
+	}
 	// Targets are read side by side and printed in their order, each as soon as those before it are.
 	docs := make([]chan *pollDoc, len(targets))
 	for i := range docs {
@@ -101,7 +108,7 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			docs[i] <- read(&targets[i], dataDir)
+			docs[i] <- read(&targets[i], guard)
 		})
 	}
 	failed, worst := 0, health.SeverityUnknown
@@ -265,7 +272,8 @@ func (p *program) adHocTarget(f pollFlags) (*config.Target, error) {
 
 // pollOne reads one target, all tiers: over the session of the daemon that watches it, if one runs here, else over one of
 // its own, and logs out.
-func pollOne(ctx context.Context, t *config.Target, dataDir string, limit int, timeout time.Duration) *pollDoc {
+func (p *program) pollOne(ctx context.Context, t *config.Target, guard *lockout, limit int, timeout time.Duration) *pollDoc {
+	dataDir := guard.dataDir
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	failed := func(err error) *pollDoc {
@@ -274,7 +282,7 @@ func pollOne(ctx context.Context, t *config.Target, dataDir string, limit int, t
 		})
 	}
 	if dataDir != "" {
-		doc, err := pollDaemon(ctx, dataDir, t.ID, limit)
+		doc, err := pollDaemon(ctx, dataDir, pollRequest{Target: t.ID, LogLimit: limit})
 		if err != nil {
 			return failed(err)
 		}
@@ -282,6 +290,15 @@ func pollOne(ctx context.Context, t *config.Target, dataDir string, limit int, t
 			return doc
 		}
 	}
+	if why := guard.enter(t); why != "" {
+		return failed(&health.Error{Reason: health.ReasonDenied, Op: "read", Err: errors.New(why)})
+	}
+	v := &health.Visit{}
+	defer func() {
+		if err := guard.leave(t, v); err != nil {
+			p.warnDenials(err)
+		}
+	}()
 	src, err := openTarget(t, "", "", commandSessions(dataDir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return failed(err)
@@ -291,9 +308,13 @@ func pollOne(ctx context.Context, t *config.Target, dataDir string, limit int, t
 		defer cancel()
 		_ = src.Close(ctx) // the session ends by itself later; nothing of the reading depends on it
 	}()
-	v := collector.Poll(ctx, src, t.Target, health.EveryTier, limit)
+	v = collector.Poll(ctx, src, t.Target, health.EveryTier, limit)
 	v.Driver = cmp.Or(v.Driver, t.Driver)
 	return newPollDoc(v)
+}
+
+func (p *program) warnDenials(err error) {
+	fmt.Fprintf(p.stderr, "warning: %s\n", printable(err.Error()))
 }
 
 func completeTargets(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -110,6 +110,7 @@ func (d *service) apply(ctx context.Context) (*reloadDoc, error) {
 		return nil, err
 	}
 	d.secrets = secrets
+	d.denials.forget()
 	replace()
 	for key, changed := range map[string]bool{"moisture": old.Moisture != next.Moisture, "air": !reflect.DeepEqual(old.Airs, next.Airs),
 		"probe": d.input != nil && !reflect.DeepEqual(old.Probes, next.Probes)} {

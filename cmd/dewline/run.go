@@ -131,7 +131,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 	}
 	d.collector = collector.New(collector.Options{
 		Open: d.open, Recorder: db, Slots: cfg.Collector.Slots, Deadline: cfg.Collector.Deadlines, Spread: cfg.Schedule.Spread, Log: log,
-		Air: d.air, OnVisit: d.rooms.Take, Elsewhere: d.pushed,
+		Air: d.air, OnVisit: d.visited, Elsewhere: d.pushed,
 	})
 	input, inputListener, err := d.openInput(ctx, cfg)
 	if err != nil {
@@ -140,6 +140,13 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 	d.input = input
 	jobs, secrets := d.jobs(cfg)
 	d.secrets = secrets
+	d.denials = &denialKeeper{dataDir: cfg.DataDir, target: d.target, log: log}
+	if err := recallDenials(cfg, jobs); err != nil {
+		log.Warn("logins that commands were denied are not known", "err", err)
+	} else if ds, err := readDenials(cfg.DataDir); err == nil {
+		d.denials.list(ds)
+	}
+	defer d.denials.flush()
 	control, err := listenControl(ctx, controlSocket(cfg.DataDir), log)
 	if err != nil {
 		log.Error("no control socket: `dewline poll` will open sessions of its own, and only SIGHUP reloads", "err", err)
@@ -148,6 +155,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 	beside := []func(context.Context) error{
 		func(ctx context.Context) error { d.hangUp(ctx, hup); return nil },
 		func(ctx context.Context) error { d.renew(ctx); return nil },
+		d.denials.run,
 		func(ctx context.Context) error {
 			redfish.EndKept(ctx, sessionsDir(cfg.DataDir), d.readsByRedfish, log)
 			return nil

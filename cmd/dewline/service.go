@@ -36,6 +36,7 @@ type service struct {
 	systemd   *notifier
 	key       [32]byte // of the digests, this process's own
 	firmware  map[health.TargetID]string
+	denials   *denialKeeper
 	rooms     *moisture.Rooms
 	input     *push.Input // nil: nothing can be pushed
 
@@ -52,6 +53,12 @@ func newService(path string, cfg *config.Config, log *slog.Logger, level *slog.L
 	}
 	d.take(cfg)
 	return d, nil
+}
+
+// visited is told of every visit that was recorded.
+func (d *service) visited(v *health.Visit) {
+	d.rooms.Take(v)
+	d.denials.take(v)
 }
 
 func (d *service) config() *config.Config { return d.cfg.Load() }
