@@ -220,6 +220,7 @@ func (j *Journal) Err() error {
 // Document is what was answered to a URL, nil if it has to be asked for: also after an answer that may have been the
 // moment's, unless this run got it.
 func (j *Journal) Document(url string) *Document {
+	url = j.secret.text(url)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	d := j.docs[url]
@@ -243,14 +244,17 @@ func (j *Journal) Documents() []*Document {
 // AddDocument keeps an answer. Secrets in it are blanked before it is written.
 func (j *Journal) AddDocument(d *Document) {
 	c := *d
-	c.Body = j.secret.json(bytes.Clone(d.Body))
+	c.URL, c.Body, c.Header = j.secret.text(d.URL), j.secret.json(bytes.Clone(d.Body)), map[string]string{}
+	for k, v := range d.Header {
+		c.Header[k] = j.secret.text(v)
+	}
 	j.put(&line{Document: &c})
 }
 
 // AddLogin keeps how a login went. The token is never written; wherever it comes up later it is blanked.
 func (j *Journal) AddLogin(url string, status int, token string) {
 	j.secret.add(token)
-	j.put(&line{Login: &Login{URL: url, Status: status}})
+	j.put(&line{Login: &Login{URL: j.secret.text(url), Status: status}})
 }
 
 // Exchange is what was answered to a command, nil if it has to be asked.

@@ -56,6 +56,7 @@ func recordDocs(t *testing.T, keep bool, docs map[string]string) (string, *Manif
 		t.Fatal(err)
 	}
 	j.AddLogin("/redfish/v1/SessionService/Sessions", 201, "tok3n-of-the-session")
+	j.AddDocument(&Document{URL: "/redfish/v1/x?token=tok3n-of-the-session", Status: 302, Header: map[string]string{"Location": "https://svc:pushpw77@10.20.30.12/y"}})
 	for url, body := range docs {
 		j.AddDocument(&Document{URL: url, Status: 200, Header: map[string]string{"Content-Type": "application/json"}, Body: []byte(body)})
 	}
@@ -63,7 +64,7 @@ func recordDocs(t *testing.T, keep bool, docs map[string]string) (string, *Manif
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{"hunter2-Pass", "tok3n-of-the-session", base64.StdEncoding.EncodeToString([]byte("hunter2-Pass"))} {
+	for _, s := range []string{"hunter2-Pass", "tok3n-of-the-session", base64.StdEncoding.EncodeToString([]byte("hunter2-Pass")), "pushpw77", "AdminSet99", "deepSecret1", "opensesame99"} {
 		if bytes.Contains(raw, []byte(s)) {
 			t.Errorf("the journal holds the secret %q", s)
 		}

@@ -164,7 +164,7 @@ func (s *secrets) json(b []byte) []byte {
 			return s.text(t.text), false // a link to where secrets are is none, and neither is yes or no
 		case t.number:
 			return "0", false
-		case t.text == "" || !s.spell(t):
+		case t.text == "" || t.text == blank(len(t.text)) || !s.spell(t):
 			return t.text, true
 		}
 		s.mu.Lock()
