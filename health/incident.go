@@ -54,14 +54,18 @@ type Incident struct {
 	Changed time.Time `json:"changed"`         // the last sign, or the end of one
 	Closed  time.Time `json:"closed,omitzero"` // when it had been quiet for long enough; zero while open
 
-	FirstSign string             `json:"first_sign"` // event ID
-	Targets   []IncidentTarget   `json:"targets"`    // in the order in which they showed their first sign
-	Evidence  []IncidentEvidence `json:"evidence"`   // in order of time, at most MaxIncidentEvidence
-	Signs     int                `json:"signs"`      // all of them, also those beyond
+	FirstSign string             `json:"first_sign"`          // event ID
+	Targets   []IncidentTarget   `json:"targets"`             // in the order in which they showed their first sign, at most MaxIncidentTargets
+	More      int                `json:"more_signs,omitzero"` // of targets beyond those
+	Evidence  []IncidentEvidence `json:"evidence"`            // in order of time, at most MaxIncidentEvidence
+	Signs     int                `json:"signs"`               // all of them, also those beyond
 }
 
 // MaxIncidentEvidence bounds the evidence that an incident lists.
 const MaxIncidentEvidence = 200
+
+// MaxIncidentTargets bounds the targets that an incident lists.
+const MaxIncidentTargets = 500
 
 // IncidentTarget is a target of an incident, and how the incident reached it.
 type IncidentTarget struct {

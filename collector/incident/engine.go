@@ -143,22 +143,23 @@ func (e *Engine) end(ev *health.Event) {
 		}
 		if hit {
 			x.Changed = later(x.Changed, ev.At)
-			countOpen(x)
+			for i := range x.Targets {
+				countOpen(x, &x.Targets[i])
+			}
 			e.changed[x.ID] = x
 		}
 	}
 }
 
-func countOpen(x *health.Incident) {
-	for i := range x.Targets {
-		open := map[string]bool{}
-		for _, v := range x.Evidence {
-			if v.Target == x.Targets[i].Target && v.Fault != "" && v.Ended.IsZero() {
-				open[v.Fault] = true
-			}
+// countOpen counts the open faults of a target of an incident.
+func countOpen(x *health.Incident, t *health.IncidentTarget) {
+	open := map[string]bool{}
+	for _, v := range x.Evidence {
+		if v.Target == t.Target && v.Fault != "" && v.Ended.IsZero() {
+			open[v.Fault] = true
 		}
-		x.Targets[i].Open = len(open)
 	}
+	t.Open = len(open)
 }
 
 // near tells whether two targets are neighbours.
@@ -192,10 +193,17 @@ func (e *Engine) belongs(x *health.Incident, s *sign) bool {
 
 func (e *Engine) find(s sign) {
 	var together []sign
-	for _, r := range e.recent {
+	t := newTally()
+	for i := range e.recent {
+		r := &e.recent[i]
 		if d := r.At.Sub(s.At); d.Abs() <= e.o.Window && e.Near(r.where, s.where) {
-			together = append(together, r)
+			together = append(together, *r)
+			t.add(&r.IncidentEvidence)
 		}
+	}
+	found, ok := t.judge(s.neighbours)
+	if !ok {
+		return
 	}
 	slices.SortStableFunc(together, func(a, b sign) int { return a.At.Compare(b.At) })
 	x := &health.Incident{
@@ -206,19 +214,17 @@ func (e *Engine) find(s sign) {
 	for _, r := range together {
 		members = append(members, join(x, r))
 	}
-	r, ok := judge(x, s.neighbours)
-	if !ok {
-		return
-	}
 	x.FirstSign = together[0].Event
 	x.ID = health.IncidentID(x.FirstSign)
 	for i := range members {
 		members[i].Incident = x.ID
 	}
-	e.recent = slices.DeleteFunc(e.recent, func(r sign) bool {
-		return slices.ContainsFunc(members, func(m health.IncidentMember) bool { return m.Event == r.Event })
-	})
-	x.Rule, x.Cause = r.name, r.cause
+	taken := make(map[string]bool, len(members))
+	for _, m := range members {
+		taken[m.Event] = true
+	}
+	e.recent = slices.DeleteFunc(e.recent, func(r sign) bool { return taken[r.Event] })
+	x.Rule, x.Cause = found.name, found.cause
 	e.members = append(e.members, members...)
 	e.open = append(e.open, x)
 	e.sort()
@@ -236,7 +242,7 @@ func (e *Engine) add(x *health.Incident, s sign) {
 
 // explain judges an incident anew: its cause may have become stronger.
 func (e *Engine) explain(x *health.Incident) {
-	if r, ok := judge(x, 0); ok && strength(r.cause) > strength(x.Cause) {
+	if r, ok := tallyOf(x).judge(0); ok && strength(r.cause) > strength(x.Cause) {
 		x.Rule, x.Cause = r.name, r.cause
 	}
 	describe(x)
@@ -262,6 +268,10 @@ func join(x *health.Incident, s sign) health.IncidentMember {
 		x.Origin = s.where.Origin
 	}
 	i := slices.IndexFunc(x.Targets, func(t health.IncidentTarget) bool { return t.Target == s.Target })
+	if i < 0 && len(x.Targets) >= health.MaxIncidentTargets {
+		x.More++
+		return health.IncidentMember{Event: s.Event, Fault: s.Fault}
+	}
 	if i < 0 {
 		i = len(x.Targets)
 		x.Targets = append(x.Targets, health.IncidentTarget{
@@ -278,10 +288,10 @@ func join(x *health.Incident, s sign) health.IncidentMember {
 		t.Kinds = append(t.Kinds, s.Sign)
 		slices.Sort(t.Kinds)
 	}
+	countOpen(x, t)
 	slices.SortStableFunc(x.Targets, func(a, b health.IncidentTarget) int {
 		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.Target, b.Target))
 	})
-	countOpen(x)
 	return health.IncidentMember{Event: s.Event, Fault: s.Fault}
 }
 

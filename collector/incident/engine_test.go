@@ -47,6 +47,8 @@ func (s step) event() *health.Event {
 			e.Evidence = []string{incident.Unconfirmed}
 		case "off":
 			e.Rule, e.Evidence = incident.RuleHostPower, []string{"now: off"}
+		case "envelope":
+			e.Rule = incident.RuleEnvelope
 		case "on":
 			e.Rule, e.Evidence = incident.RuleHostPower, []string{"now: on"}
 		default:
@@ -108,6 +110,7 @@ func TestRules(t *testing.T) {
 			want: "undetermined silence a b c d",
 		},
 		"hosts that go off together":                   {steps: []step{{0, "A1/a", "system info info momentary off", ""}, {1, "A1/b", "system info info momentary off", ""}, {2, "A1/c", silent, ""}}, want: "undetermined silence a b c"},
+		"a room beyond what is recommended is not wet": {steps: []step{{0, "A1/a", "humidity humidity_high warning envelope", ""}, {1, "A1/b", "humidity humidity_high warning envelope", ""}, {2, "A1/c", inputOff, ""}}},
 		"hosts that come on together are no sign":      {steps: []step{{0, "A1/a", "system info info momentary on", ""}, {1, "A1/b", "system info info momentary on", ""}, {2, "A1/c", "system info info momentary on", ""}}},
 		"three silent of many are no incident":         {neighbours: 40, steps: []step{{0, "A1/a", silent, ""}, {1, "A1/b", silent, ""}, {2, "A1/c", silent, ""}}},
 		"two silent are no incident":                   {steps: []step{{0, "A1/a", silent, ""}, {1, "A1/b", silent, ""}}},
@@ -190,6 +193,13 @@ func TestWaterThatRunsDownIsSaidTo(t *testing.T) {
 
 // A storm of events makes one incident that stays within bounds.
 func TestAStormIsBounded(t *testing.T) {
+	fleet := incident.New(incident.Options{Site: true}, nil)
+	for i := range 2000 {
+		play(fleet, 2000, step{i / 10, fmt.Sprintf("A%d/t%d", i%50, i), silent, ""})
+	}
+	if got, members := fleet.Take(); len(got) != 1 || len(got[0].Targets) != health.MaxIncidentTargets || got[0].Signs != 2000 || got[0].More != 1500 || len(members) != 2000 {
+		t.Errorf("%d incidents, %d members", len(got), len(members))
+	}
 	e := incident.New(incident.Options{}, nil)
 	for i := range 1000 {
 		play(e, 0, step{i / 10, fmt.Sprintf("A1/t%d", i%50), rail + " momentary", fmt.Sprint(i)}, step{i / 10, "A1/a", leak, fmt.Sprint(i)})

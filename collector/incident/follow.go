@@ -228,24 +228,43 @@ func (r *run) tell(x health.Incident) {
 	}
 }
 
-// fleet is the configured targets by name, nil if that is not known.
-func (r *run) fleet() func() map[health.TargetID]health.Target {
-	var made map[health.TargetID]health.Target
-	return func() map[health.TargetID]health.Target {
-		if made == nil && r.Fleet != nil {
-			made = map[health.TargetID]health.Target{}
-			for _, t := range r.Fleet() {
-				made[t.ID] = t
+// fleet is the targets as configured when a batch of events is dealt with.
+type fleet struct {
+	of     func() []health.Target // nil: not known
+	byName map[health.TargetID]health.Target
+	counts map[[2]string]int // of neighbours, by site and rack
+}
+
+func (r *run) fleet() *fleet { return &fleet{of: r.Fleet, counts: map[[2]string]int{}} }
+
+func (f *fleet) all() map[health.TargetID]health.Target {
+	if f.byName == nil && f.of != nil {
+		f.byName = map[health.TargetID]health.Target{}
+		for _, t := range f.of() {
+			f.byName[t.ID] = t
+		}
+	}
+	return f.byName
+}
+
+// near is how many targets there are in a target's neighbourhood.
+func (f *fleet) near(e *Engine, t health.Target) int {
+	place := [2]string{t.Site, t.Rack}
+	n, known := f.counts[place]
+	if !known {
+		for _, o := range f.all() {
+			if e.Near(t, o) {
+				n++
 			}
 		}
-		return made
+		f.counts[place] = n
 	}
+	return n
 }
 
 // where is where a target stands, and how many stand near it.
-func (r *run) where(ctx context.Context, e *Engine, fleet func() map[health.TargetID]health.Target, id health.TargetID) (health.Target, int, error) {
-	all := fleet()
-	t, ok := all[id]
+func (r *run) where(ctx context.Context, e *Engine, fleet *fleet, id health.TargetID) (health.Target, int, error) {
+	t, ok := fleet.all()[id]
 	if !ok {
 		c, err := r.Store.Configured(ctx, id)
 		if err != nil {
@@ -256,13 +275,7 @@ func (r *run) where(ctx context.Context, e *Engine, fleet func() map[health.Targ
 		}
 		t.ID = id
 	}
-	n := 0
-	for _, o := range all {
-		if e.Near(t, o) {
-			n++
-		}
-	}
-	return t, n, nil
+	return t, fleet.near(e, t), nil
 }
 
 // insist tries until it succeeds, or ctx ends: then it is false.

@@ -28,67 +28,105 @@ const (
 	leastSilentBesideWet = 2
 )
 
-// judge finds the strongest rule that an incident's signs fulfil. Neighbours bounds the rule of silence; 0 asks for no share.
-func judge(x *health.Incident, neighbours int) (verdict, bool) {
-	has := func(t health.IncidentTarget, signs ...health.IncidentSign) bool {
-		return slices.ContainsFunc(signs, func(s health.IncidentSign) bool { return slices.Contains(t.Kinds, s) })
+// tally is what a judgement rests on: which targets show which signs, as bits, and whose leak detectors are at fault.
+type tally struct {
+	signs     map[health.TargetID]uint8
+	detectors map[health.TargetID]bool
+}
+
+var bits = map[health.IncidentSign]uint8{
+	health.SignLeak: 1, health.SignMoisture: 2, health.SignElectrical: 4, health.SignPower: 8, health.SignIntrusion: 16, health.SignSilence: 32,
+}
+
+func newTally() *tally {
+	return &tally{signs: map[health.TargetID]uint8{}, detectors: map[health.TargetID]bool{}}
+}
+
+func (t *tally) add(e *health.IncidentEvidence) {
+	t.signs[e.Target] |= bits[e.Sign]
+	if e.Sign == health.SignMoisture && detectorFault(e.Kind) {
+		t.detectors[e.Target] = true
 	}
-	targets := func(signs ...health.IncidentSign) (out []health.TargetID) {
-		for _, t := range x.Targets {
-			if has(t, signs...) {
-				out = append(out, t.Target)
-			}
+}
+
+// tallyOf is an incident's.
+func tallyOf(x *health.Incident) *tally {
+	t := newTally()
+	for i := range x.Evidence {
+		t.add(&x.Evidence[i])
+	}
+	for _, y := range x.Targets { // their signs are counted beyond the evidence that is listed
+		for _, s := range y.Kinds {
+			t.signs[y.Target] |= bits[s]
 		}
-		return out
 	}
-	n := len(x.Targets)
-	if n < 2 {
+	return t
+}
+
+// judge finds the strongest rule that the signs fulfil. Neighbours bounds the rule of silence; 0 asks for no share.
+func (t *tally) judge(neighbours int) (verdict, bool) {
+	const leak, moist, electrical, power, intrusion, silence = 1, 2, 4, 8, 16, 32
+	if len(t.signs) < 2 {
 		return verdict{}, false
 	}
-	leak, moist := targets(health.SignLeak), targets(health.SignMoisture)
-	electrical, power := targets(health.SignElectrical), targets(health.SignPower)
-	intrusion, silent := targets(health.SignIntrusion), targets(health.SignSilence)
-	hard := targets(health.SignElectrical, health.SignPower, health.SignIntrusion)
-	kinds := 0
-	for _, ts := range [][]health.TargetID{electrical, power, intrusion, silent} {
-		if len(ts) > 0 {
+	count := func(any uint8) (n int) {
+		for _, s := range t.signs {
+			if s&any != 0 {
+				n++
+			}
+		}
+		return n
+	}
+	kinds, dryAndSilent := 0, 0
+	var all uint8
+	for _, s := range t.signs {
+		all |= s
+		if s&silence != 0 && s&moist == 0 {
+			dryAndSilent++
+		}
+	}
+	for _, k := range []uint8{electrical, power, intrusion, silence} {
+		if all&k != 0 {
 			kinds++
 		}
 	}
-	var detectors []health.TargetID
-	for _, v := range x.Evidence {
-		if v.Sign == health.SignMoisture && detectorFault(v.Kind) && !slices.Contains(detectors, v.Target) {
-			detectors = append(detectors, v.Target)
-		}
-	}
+	const hard = electrical | power | intrusion
 	switch {
-	case len(leak) > 0:
+	case all&leak != 0:
 		return verdict{RuleLeakSpreads, health.CauseWater}, true
-	case apart(moist, hard):
+	case t.apart(moist, hard):
 		return verdict{RuleMoistElectrical, health.CausePossibleWater}, true
-	case len(detectors) >= 2:
+	case len(t.detectors) >= 2:
 		return verdict{RuleDetectors, health.CausePossibleWater}, true
-	case len(moist) > 0 && len(without(silent, moist)) >= leastSilentBesideWet:
+	case all&moist != 0 && dryAndSilent >= leastSilentBesideWet:
 		return verdict{RuleMoistSilence, health.CausePossibleWater}, true
-	case len(targets(health.SignElectrical, health.SignPower, health.SignIntrusion, health.SignSilence)) >= leastTogether && kinds >= 2 && len(electrical) > 0:
+	case all&electrical != 0 && kinds >= 2 && count(hard|silence) >= leastTogether:
 		return verdict{RuleMixed, health.CausePossibleWater}, true
-	case len(moist) >= 2:
+	case count(moist) >= 2:
 		return verdict{RuleCondensation, health.CauseCondensation}, true
-	case len(electrical) == 0 && len(intrusion) == 0 && len(moist) == 0:
-		if together := len(targets(health.SignPower, health.SignSilence)); together >= leastTogether && 2*together >= neighbours {
+	case all&(electrical|intrusion|moist) == 0:
+		if together := count(power | silence); together >= leastTogether && 2*together >= neighbours {
 			return verdict{RuleSilence, health.CauseUndetermined}, true
 		}
 	}
 	return verdict{}, false
 }
 
-// apart tells whether there is one of a and one of b that are two.
-func apart(a, b []health.TargetID) bool {
-	return len(a) > 0 && len(b) > 0 && (len(a) > 1 || len(b) > 1 || a[0] != b[0])
-}
-
-func without(a, b []health.TargetID) []health.TargetID {
-	return slices.DeleteFunc(slices.Clone(a), func(t health.TargetID) bool { return slices.Contains(b, t) })
+// apart tells whether one target shows one of a, and another one of b.
+func (t *tally) apart(a, b uint8) bool {
+	ofA, ofB, both := 0, 0, 0
+	for _, s := range t.signs {
+		isA, isB := s&a != 0, s&b != 0
+		switch {
+		case isA && isB:
+			both++
+		case isA:
+			ofA++
+		case isB:
+			ofB++
+		}
+	}
+	return ofA > 0 && (ofB > 0 || both > 0) || ofB > 0 && both > 0 || both > 1
 }
 
 // strength orders causes: an incident's gets stronger, never weaker.

@@ -14,6 +14,8 @@ const (
 	NotReported = "not reported"
 	// RuleHostPower is the rule of the event that a host went off, or came on.
 	RuleHostPower = "host_power"
+	// RuleEnvelope is the rule of air outside the limits of its class.
+	RuleEnvelope = "air_envelope"
 )
 
 // signOf says what an event is a sign of, "" for none.
@@ -41,7 +43,12 @@ func signOf(e *health.Event) health.IncidentSign {
 			return health.SignMoisture
 		}
 		return health.SignLeak
-	case health.KindCondensationRisk, health.KindHumidityHigh:
+	case health.KindCondensationRisk:
+		return health.SignMoisture
+	case health.KindHumidityHigh:
+		if e.Rule == RuleEnvelope && e.Severity < health.SeverityCritical {
+			return "" // beyond what is recommended is not wet yet; where it is, a margin says so
+		}
 		return health.SignMoisture
 	case health.KindDetectorFault:
 		switch {

@@ -21,6 +21,9 @@ type Air struct {
 	Why      string    // why there is no dew point although something was read; empty: there is one
 }
 
+// placeAir is the place of gaps in what is derived: no component is there, and those that were read stay read.
+const placeAir = "air"
+
 // Input is what deriving needs beside the snapshot.
 type Input struct {
 	Rules  Rules
@@ -65,7 +68,7 @@ func Derive(s *health.Snapshot, in Input) *health.AirMemory {
 		dew, of, ok := v.airOf(c, dews, carried, in.Mapped)
 		if !ok {
 			if in.Mapped {
-				s.Gaps = append(s.Gaps, health.Gap{Part: "condensation margin of " + cmp.Or(c.Name, string(c.ID)), Reason: health.ReasonStale, Error: why, Component: c.ID})
+				s.Gaps = append(s.Gaps, health.Gap{Part: "condensation margin of " + cmp.Or(c.Name, string(c.ID)), Reason: health.ReasonStale, Error: why, Place: placeAir})
 			}
 			continue
 		}
@@ -176,7 +179,7 @@ func (v *view) dewPoints(s *health.Snapshot) []probe {
 				what = "taken as 100 %"
 			}
 			s.Gaps = append(s.Gaps, health.Gap{
-				Part: "dew point of " + cmp.Or(h.Name, string(h.ID)), Reason: health.ReasonMalformed, Component: h.ID,
+				Part: "dew point of " + cmp.Or(h.Name, string(h.ID)), Reason: health.ReasonMalformed, Place: placeAir,
 				Error: fmt.Sprintf("%g %% relative humidity at %g °C: %s", h.value, t.value, what),
 			})
 		}

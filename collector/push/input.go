@@ -49,6 +49,7 @@ type Input struct {
 	o       Options
 	token   [sha256.Size]byte
 	limit   *rate.Limiter
+	denied  *rate.Limiter // answers to those who have no token
 	atOnce  chan struct{}
 	unknown sayOnce
 
@@ -63,7 +64,7 @@ func New(o Options, probes []Probe) (*Input, error) {
 	}
 	in := &Input{
 		o: o, token: sha256.Sum256([]byte(o.Token.Reveal())), limit: rate.NewLimiter(rate.Limit(o.Rate), max(1, int(2*o.Rate))),
-		atOnce: make(chan struct{}, atOnce),
+		denied: rate.NewLimiter(5, 10), atOnce: make(chan struct{}, atOnce),
 	}
 	in.Set(probes)
 	return in, nil
@@ -157,10 +158,12 @@ func (in *Input) write(w http.ResponseWriter, r *http.Request) {
 
 // accept deals with a request; what it says was ignored is for people.
 func (in *Input) accept(w http.ResponseWriter, r *http.Request) (ignored string, no *refusal) {
-	if !in.limit.Allow() {
+	switch authorized := in.authorized(r); { // those without a token use up nothing of those who have it
+	case authorized && !in.limit.Allow():
 		return "", refuse(http.StatusTooManyRequests, "too many requests", "more than %g requests a second", in.o.Rate)
-	}
-	if !in.authorized(r) {
+	case !authorized && !in.denied.Allow():
+		return "", refuse(http.StatusTooManyRequests, "too many requests", "too many requests without the token")
+	case !authorized:
 		return "", refuse(http.StatusUnauthorized, "unauthorized", "the token of [input] is needed: as \"Authorization: Token …\", or as the password of Basic authorization")
 	}
 	select {
@@ -316,7 +319,7 @@ func (in *Input) record(ctx context.Context, lines []point) (ignored string, no 
 	for _, x := range []struct {
 		n   int
 		why string
-	}{{stale, "older than " + maxAge.String()}, {old, "no newer than what is there"}, {unknown, "of no [[probe.sensor]]"}} {
+	}{{stale, "older than " + maxAge.String()}, {old, "no newer than what is there, or overtaken within " + Bucket.String()}, {unknown, "of no [[probe.sensor]]"}} {
 		if x.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", x.n, x.why))
 		}

@@ -16,6 +16,8 @@ const (
 	Bucket = 10 * time.Second
 	// ahead is how far a sender's clock may be ahead of ours.
 	ahead = time.Minute
+	// firstReport is how long after a start what was sent before may stay away before it is silence.
+	firstReport = time.Minute
 )
 
 // Recorder is what keeps visits, as the collector does it.
@@ -99,6 +101,9 @@ func (p *probe) record(ctx context.Context, visit Visit, reports []report) (old 
 			old++
 			continue
 		}
+		if _, overtaken := newest[x.sensor]; overtaken {
+			old++
+		}
 		newest[x.sensor] = x // they are in order of time
 		at = x.at
 	}
@@ -161,7 +166,12 @@ func (p *probe) expire(ctx context.Context, r Recorder, visit Visit, maxAge time
 	for i := range p.Sensors {
 		x := &p.Sensors[i]
 		last := p.mem.Sensors[x.ID()]
-		if now.Sub(last) < maxAge || now.Sub(p.since) < maxAge && last.IsZero() {
+		// After a start there is a moment for those who went on sending; for one that never sent, as long as for any.
+		patience := min(maxAge, firstReport)
+		if last.IsZero() {
+			patience = maxAge
+		}
+		if now.Sub(last) < maxAge || now.Sub(p.since) < patience {
 			continue
 		}
 		why := "not reported for " + maxAge.String()
