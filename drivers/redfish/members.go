@@ -53,7 +53,7 @@ func (v *visit) collection(place, kind string) ([]string, bool) {
 	uris, whole := v.list(place)
 	if v.full && whole {
 		v.remember(place, uris)
-		if v.req.Tiers.Has(health.TierInventory) && kind != "alarms" { // of those only some are read
+		if !v.brief() && kind != "alarms" {
 			v.prove(place, uris)
 		}
 	}
@@ -114,11 +114,11 @@ func (v *visit) sorted(uris []string) []string {
 // remembered gives the members of a collection without asking for it. They are read; one that is there no more makes the
 // list be read after all, now and until the next inventory, since what left a bay is often replaced.
 func (v *visit) remembered(place, kind string) ([]string, bool) {
-	if kind == "drives" || !v.trusted(place) {
+	if kind == "drives" || kind == "alarms" || !v.trusted(place) { // of alarms only some are read
 		return nil, false
 	}
 	uris := v.mem.Rosters[place].uris(place)
-	wanted := uris
+	wanted := slices.DeleteFunc(slices.Clone(uris), func(u string) bool { return strings.EqualFold(segment(u), "Settings") })
 	if kind == "sensors" {
 		wanted = slices.DeleteFunc(slices.Clone(uris), func(u string) bool { return v.mem.Sensors[u].Covered || v.mem.Sensors[u].Rare })
 	}

@@ -161,7 +161,7 @@ func (v *visit) readTrees() {
 	}
 }
 
-// prove compares, once per firmware and collection, what $expand answers with what the members say one by one: iDRAC has
+// prove compares, once per firmware and collection, and in a visit that looks at everything anew, what $expand answers with what the members say one by one: iDRAC has
 // sent invalid JSON, Huawei and AMI leave fields out (check_redfish #69, #151; nv-redfish bmc_quirks.rs).
 func (v *visit) prove(place string, uris []string) {
 	_, known := v.mem.Expand[place]
@@ -176,7 +176,7 @@ func (v *visit) prove(place string, uris []string) {
 	if bare {
 		v.ignored++
 	}
-	if v.ignored == 2 { // the service says it can and does not: ask no more
+	if v.ignored == 2 { // the service says it can, and does not or not in time: ask no more
 		v.mem.Root.Expand = ""
 		clear(v.mem.Expand)
 		v.mem.ExpandIgnored = true
@@ -207,7 +207,7 @@ func (v *visit) pressing() []string {
 const slowExpand = 5 * time.Second
 
 // expandTrue compares one expanded collection with its members. A place of which a member cannot be read proves nothing.
-// bare says that the answer had no bodies at all.
+// bare says that the answer had no bodies at all, or took too long to be of use.
 func (v *visit) expandTrue(place string, uris []string) (truth, proof, bare bool) {
 	before := map[string][]byte{}
 	v.prefetch(uris)

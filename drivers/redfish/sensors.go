@@ -429,6 +429,8 @@ func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[strin
 		q.Tier = health.TierReadings
 	case isNew && key.Rare:
 		q.Tier, q.TierMoved = health.TierInventory, true
+	case isNew && learn && v.full:
+		q.TierMoved = true // it may have been read more often, by $expand under another firmware
 	}
 }
 
@@ -499,7 +501,7 @@ func (v *visit) boundOften() {
 		k.Often = false
 		v.mem.Sensors[o.uri] = k
 		if p := v.union.byID[k.ID]; p != nil && p.member && p.Place == parent(o.uri) && p.Tier == health.TierReadings {
-			p.Tier = health.TierHealth
+			p.Tier, p.TierMoved = health.TierHealth, true
 		}
 	}
 }
