@@ -121,6 +121,7 @@ func (w *watcher) record(v *health.Visit) bool {
 		if err == nil {
 			w.c.commits.add(time.Since(begun))
 			w.c.visits.Add(1)
+			w.c.unmapped.Add(unmapped(v))
 			if !v.Started.IsZero() && len(v.Due) > 0 {
 				w.c.lateness.add(v.Lateness())
 			}

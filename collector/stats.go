@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dewline/collector/detect"
 	"dewline/health"
 )
 
@@ -28,6 +29,7 @@ type Stats struct {
 	Healthy, Failing, Slow SlotStats
 	Waiting                int   // targets that wait for a slot
 	Visits                 int64 // recorded since the start
+	Unmapped               int64 // log entries of severity warning and critical among them that no table knows: events of kind unknown
 	// Of the last 4096 visits that began, and the last 4096 that were recorded.
 	Lateness, Commit Percentiles
 	Suspended        []string // credentials that are not used
@@ -46,7 +48,7 @@ type Percentiles struct {
 func (c *Collector) Stats() Stats {
 	s := Stats{
 		Access: map[health.AccessState]int{}, Healthy: c.healthy.stats(), Failing: c.failing.stats(), Slow: c.slow.stats(),
-		Visits: c.visits.Load(), Lateness: c.lateness.percentiles(), Commit: c.commits.percentiles(), Suspended: c.Suspended(),
+		Visits: c.visits.Load(), Unmapped: c.unmapped.Load(), Lateness: c.lateness.percentiles(), Commit: c.commits.percentiles(), Suspended: c.Suspended(),
 	}
 	c.liveMu.Lock()
 	defer c.liveMu.Unlock()
@@ -175,7 +177,18 @@ func (s *samples) percentiles() Percentiles {
 // gauges are the numbers that visits leave behind.
 type gauges struct {
 	visits            atomic.Int64
+	unmapped          atomic.Int64
 	epoch             time.Time
 	given             atomic.Int64 // when a slot was last given back, in nanoseconds since epoch
 	lateness, commits samples
+}
+
+// unmapped counts the events of log entries that no driver's table knows.
+func unmapped(v *health.Visit) (n int64) {
+	for i := range v.Events {
+		if e := &v.Events[i]; e.Rule == detect.RuleLog && e.Kind == health.KindUnknown {
+			n++
+		}
+	}
+	return n
 }

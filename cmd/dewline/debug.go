@@ -128,6 +128,7 @@ type debugDoc struct {
 	Targets   int                `json:"targets"`
 	Access    map[string]int     `json:"access"`
 	Visits    int64              `json:"visits"`
+	Unmapped  int64              `json:"unmapped_log_entries"`
 	Lateness  debugTimes         `json:"lateness"`
 	Commit    debugTimes         `json:"commit"`
 	Slots     map[string][2]int  `json:"slots_used_of"`
@@ -154,7 +155,7 @@ func newDebugTimes(p collector.Percentiles) debugTimes {
 func (d *service) debugState(ctx context.Context) debugDoc {
 	s := d.collector.Stats()
 	doc := debugDoc{
-		At: time.Now().UTC(), Targets: s.Targets, Access: map[string]int{}, Visits: s.Visits, Queue: s.Waiting,
+		At: time.Now().UTC(), Targets: s.Targets, Access: map[string]int{}, Visits: s.Visits, Unmapped: s.Unmapped, Queue: s.Waiting,
 		Lateness: newDebugTimes(s.Lateness), Commit: newDebugTimes(s.Commit), Suspended: append([]string{}, s.Suspended...),
 		Slots:   map[string][2]int{"healthy": {s.Healthy.Used, s.Healthy.Size}, "failing": {s.Failing.Used, s.Failing.Size}, "slow": {s.Slow.Used, s.Slow.Size}},
 		SinkLag: map[string]float64{},

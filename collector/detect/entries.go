@@ -137,6 +137,10 @@ func (p *pass) lasts(t *told, e health.Event) {
 			p.emit(e)
 			return
 		}
+		if p.logged() >= maxLogged {
+			p.happened(t, e)
+			return
+		}
 		p.openFault(k, e, RuleLog, append(slices.Clone(e.Evidence), e.Message))
 		return
 	}
@@ -151,6 +155,16 @@ func (p *pass) lasts(t *told, e health.Event) {
 		return
 	}
 	p.join(k, append(slices.Clone(e.Evidence), e.Message)...)
+}
+
+// logged is how many faults are open that only logs tell of.
+func (p *pass) logged() (n int) {
+	for _, f := range p.open {
+		if f.Rule == RuleLog {
+			n++
+		}
+	}
+	return n
 }
 
 // sameCondition finds the open fault that an entry is further word of.

@@ -526,3 +526,19 @@ func TestOneThingToldTwiceIsOneFault(t *testing.T) {
 		m.expect(m.visit(logged(readings, l.begins("drive/1", health.KindFailed, c))), "drive/1 failed critical asserted")
 	})
 }
+
+func TestALogThatNamesEverNewPartsOpensABoundedNumberOfFaults(t *testing.T) {
+	m, l := newMachine(t), &logbook{}
+	m.visit(logged(snap()))
+	n := 0
+	for range 20 {
+		var es []health.LogEntry
+		for range 50 {
+			es = append(es, named(l.begins("drive/x", health.KindFailed, health.SeverityCritical), fmt.Sprint("part ", l.n)))
+		}
+		n += len(m.visit(logged(snap(), es...)))
+	}
+	if n != 1000 || len(m.known.Faults) != 512 || len(m.known.Recent) > 1024 {
+		t.Errorf("%d events of 1000 entries, %d open faults, %d remembered", n, len(m.known.Faults), len(m.known.Recent))
+	}
+}

@@ -21,7 +21,8 @@ const (
 // Bounds of what one BMC can make us hold.
 const (
 	maxRecent   = 1024
-	maxEvidence = 12 // of one fault
+	maxEvidence = 12  // of one fault
+	maxLogged   = 512 // open faults that only logs tell of: their ends may never come
 )
 
 // begin opens a fault for a polled finding, or changes the open one.

@@ -461,7 +461,7 @@ func (v *visit) logEntry(l *logService, x *entry, generation int) health.LogEntr
 	}
 	class, _, _ := strings.Cut(string(e.Component), "/")
 	if m, ok := interpret(said{
-		id: e.MessageID, text: e.Message, args: e.Args, code: string(x.doc.EntryCode), sensorType: string(cmp.Or(x.doc.SensorType, x.doc.OemSensorType)),
+		id: e.MessageID, text: cut(e.Message, health.MaxText), args: e.Args, code: string(x.doc.EntryCode), sensorType: string(cmp.Or(x.doc.SensorType, x.doc.OemSensorType)),
 		origin: e.Origin, class: health.Class(class), severity: e.Severity, deassert: strings.EqualFold(string(x.doc.EntryCode), "Deassert"),
 	}); ok {
 		m.apply(&e)
