@@ -163,7 +163,7 @@ func goneKind(c health.Class) health.Kind {
 func (p *pass) removed(c health.Component, how string, evidence ...string) {
 	kind := goneKind(c.Class)
 	for _, k := range p.faultsOf(c.ID) {
-		if k.kind != kind {
+		if k.kind != kind && k.kind != health.KindLeakDetected { // that its detector went away dries no floor
 			p.clear(k, label(&c, nil)+" was removed", how)
 		}
 	}
