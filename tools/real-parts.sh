@@ -23,11 +23,12 @@ lacking() {
 
 give() { printf 'export %s=%q\n' "$1" "$2"; }
 
-# The commands that the Debian packages openipmi, ipmitool, freeipmi-tools, python3, netcat-openbsd and minisign bring.
+# The commands that the Debian packages openipmi, ipmitool, freeipmi-tools, python3, netcat-openbsd, minisign and
+# prometheus-alertmanager bring. The last would start a service that nobody needs: its unit is masked first.
 packages() {
 	local want=() command_package
 	for command_package in ipmi_sim:openipmi ipmitool:ipmitool ipmi-sensors:freeipmi-tools python3:python3 nc:netcat-openbsd \
-		minisign:minisign; do
+		minisign:minisign prometheus-alertmanager:prometheus-alertmanager; do
 		command -v "${command_package%%:*}" >/dev/null || want+=("${command_package##*:}")
 	done
 	((${#want[@]})) || return 0
@@ -45,6 +46,9 @@ packages() {
 		as=(sudo -n)
 	fi
 	local install=("${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${want[@]}")
+	if [[ " ${want[*]} " == *" prometheus-alertmanager "* && -d /run/systemd/system ]]; then
+		"${as[@]}" systemctl mask prometheus-alertmanager.service >&2 || true
+	fi
 	say "installing ${want[*]}"
 	if ! "${install[@]}" </dev/null >&2; then
 		say "refreshing the package lists first"

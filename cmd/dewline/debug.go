@@ -124,21 +124,22 @@ func serveDebug(ctx context.Context, l net.Listener, h http.Handler, log *slog.L
 
 // debugDoc is /debug/dewline. It is for people who look for trouble, and no interface.
 type debugDoc struct {
-	At        time.Time          `json:"at"`
-	Targets   int                `json:"targets"`
-	Access    map[string]int     `json:"access"`
-	Visits    int64              `json:"visits"`
-	Unmapped  int64              `json:"unmapped_log_entries"`
-	Lateness  debugTimes         `json:"lateness"`
-	Commit    debugTimes         `json:"commit"`
-	Slots     map[string][2]int  `json:"slots_used_of"`
-	Queue     int                `json:"queue"`
-	Suspended []string           `json:"suspended_credentials"`
-	Stalled   string             `json:"stalled,omitempty"`
-	SinkLag   map[string]float64 `json:"sink_lag_seconds"`
-	SinkError string             `json:"sink_error,omitempty"`
-	Store     int64              `json:"store_bytes"`
-	WAL       int64              `json:"wal_bytes"`
+	At        time.Time              `json:"at"`
+	Targets   int                    `json:"targets"`
+	Access    map[string]int         `json:"access"`
+	Visits    int64                  `json:"visits"`
+	Unmapped  int64                  `json:"unmapped_log_entries"`
+	Lateness  debugTimes             `json:"lateness"`
+	Commit    debugTimes             `json:"commit"`
+	Slots     map[string][2]int      `json:"slots_used_of"`
+	Queue     int                    `json:"queue"`
+	Suspended []string               `json:"suspended_credentials"`
+	Stalled   string                 `json:"stalled,omitempty"`
+	SinkLag   map[string]float64     `json:"sink_lag_seconds"`
+	SinkError string                 `json:"sink_error,omitempty"`
+	Notify    map[string]notifierDoc `json:"notify"`
+	Store     int64                  `json:"store_bytes"`
+	WAL       int64                  `json:"wal_bytes"`
 }
 
 type debugTimes struct {
@@ -169,6 +170,9 @@ func (d *service) debugState(ctx context.Context) debugDoc {
 	if d.delivery != nil {
 		st := d.delivery.State()
 		doc.SinkLag[st.Name], doc.SinkError = st.Lag.Seconds(), st.LastError
+	}
+	if n, err := notifierDocs(ctx, d.db); err == nil {
+		doc.Notify = n
 	}
 	if n, err := d.db.Size(ctx); err == nil {
 		doc.Store = n

@@ -127,7 +127,7 @@ It only reads: nothing is ever written to a BMC.`,
 	root.AddCommand(p.demoCommand(), p.runCommand(), p.pollCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.quirksCommand(), p.incidentsCommand(), p.backupCommand(),
 		p.exportCommand(), p.reportCommand(), p.versionCommand())
 	root.AddCommand(p.recordCommand(), p.simCommand(), p.quarantineCommand())
-	root.AddCommand(p.faultsCommand(), p.eventsCommand(), p.ackCommand(), p.silenceCommand())
+	root.AddCommand(p.faultsCommand(), p.eventsCommand(), p.ackCommand(), p.silenceCommand(), p.notifyCommand())
 	checkArguments(root)
 	root.Args = func(_ *cobra.Command, given []string) error {
 		if len(given) > 0 {

@@ -99,6 +99,10 @@ func (d *service) apply(ctx context.Context) (*reloadDoc, error) {
 		doc.Applied = append(doc.Applied, "influxdb")
 		replace = func() { d.delivery.replace(sink) }
 	}
+	told, err := newReceivers(&next.Notify, d.digest)
+	if err != nil {
+		return nil, err
+	}
 	jobs, secrets := d.jobs(next)
 	before := *d.targets.Load()
 	d.take(next) // before the collector: what it opens from now on is the new definition
@@ -112,6 +116,11 @@ func (d *service) apply(ctx context.Context) (*reloadDoc, error) {
 	d.secrets = secrets
 	d.denials.forget()
 	replace()
+	if told.digest != d.told {
+		d.told = told.digest
+		d.crier.replace(told)
+		doc.Applied = append(doc.Applied, "notify")
+	}
 	for key, changed := range map[string]bool{"moisture": old.Moisture != next.Moisture, "air": !reflect.DeepEqual(old.Airs, next.Airs),
 		"probe": d.input != nil && !reflect.DeepEqual(old.Probes, next.Probes)} {
 		if changed {

@@ -138,6 +138,14 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		return err
 	}
 	d.input = input
+	told, err := newReceivers(&cfg.Notify, d.digest)
+	if err != nil {
+		return err
+	}
+	d.told = told.digest
+	if d.crier, err = newCrier(ctx, db, told, d.working, log); err != nil {
+		return err
+	}
 	jobs, secrets := d.jobs(cfg)
 	d.secrets = secrets
 	d.denials = &denialKeeper{dataDir: cfg.DataDir, target: d.target, log: log}
@@ -162,6 +170,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		},
 		func(ctx context.Context) error { d.systemd.watch(ctx, d.status, d.progress); return nil },
 		followIncidents(db, cfg.Incidents, d.fleet, log).Run,
+		d.crier.Run,
 	}
 	if cfg.Backup == nil { // what status shows of earlier ones would seem to be in force
 		if err := db.SetBackupState(ctx, nil); err != nil {

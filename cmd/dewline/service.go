@@ -33,6 +33,8 @@ type service struct {
 	db        *sqlite.DB
 	collector *collector.Collector
 	delivery  *delivery // nil: no InfluxDB at the start
+	crier     *crier
+	told      string // the digest of the crier's receivers
 	systemd   *notifier
 	key       [32]byte // of the digests, this process's own
 	firmware  map[health.TargetID]string

@@ -56,11 +56,12 @@ type collectorStatus struct {
 	// GivenUp is how many visits retention dropped before the sink took them.
 	GivenUp map[string]int64 `json:"given_up"`
 	// QuarantineDropped is how many refused points went because the quarantine was full.
-	QuarantineDropped map[string]int64 `json:"quarantine_dropped"`
-	RawSince          string           `json:"raw_since,omitempty"`
-	RollupsSince      string           `json:"rollups_since,omitempty"`
-	CappedBefore      string           `json:"size_capped_before,omitempty"`
-	Backup            *backupStatus    `json:"backup,omitempty"`
+	QuarantineDropped map[string]int64       `json:"quarantine_dropped"`
+	RawSince          string                 `json:"raw_since,omitempty"`
+	RollupsSince      string                 `json:"rollups_since,omitempty"`
+	CappedBefore      string                 `json:"size_capped_before,omitempty"`
+	Backup            *backupStatus          `json:"backup,omitempty"`
+	Notify            map[string]notifierDoc `json:"notify"`
 }
 
 type backupStatus struct {
@@ -213,6 +214,9 @@ func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, e
 		return nil, err
 	}
 	c.RawSince, c.RollupsSince, c.CappedBefore = formatTime(kept.RawSince), formatTime(kept.RollupsSince), formatTime(kept.CappedBefore)
+	if c.Notify, err = notifierDocs(ctx, db); err != nil {
+		return nil, err
+	}
 	b, err := db.BackupState(ctx)
 	if err != nil {
 		return nil, err
@@ -269,7 +273,30 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 		}
 		fmt.Fprintln(p.stdout)
 	}
+	if err := p.printNotify(c.Notify); err != nil {
+		return err
+	}
 	return p.printBackup(c.Backup)
+}
+
+func (p *program) printNotify(all map[string]notifierDoc) error {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		n := all[name]
+		line := fmt.Sprintf("notify %s: %s sent", name, count(int(n.Sent), "message"))
+		if n.Waiting > 0 {
+			line += fmt.Sprintf(", %s waiting for %s", count(n.Waiting, "event"), time.Duration(n.OldestSeconds*float64(time.Second)).Round(time.Second))
+		}
+		if n.Silenced > 0 {
+			line += fmt.Sprintf(", %s silenced", count(n.Silenced, "event"))
+		}
+		if n.Error != "" {
+			line += fmt.Sprintf("; FAILS since %s: %s", toSecond(n.ErrorSince), n.Error)
+		}
+		if _, err := fmt.Fprintln(p.stdout, cellText(line)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *program) printBackup(b *backupStatus) error {

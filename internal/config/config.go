@@ -25,6 +25,7 @@ type Config struct {
 	Backup    *Backup // nil: none is made
 	Moisture  Moisture
 	Incidents Incidents
+	Notify    Notify
 	Targets   []Target
 	InfluxDB  *InfluxDB // nil: nothing is delivered
 	// Quirks are rows beside those of the drivers' own tables, by driver.

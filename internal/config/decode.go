@@ -96,7 +96,7 @@ func homes(name string) []string {
 				walk(f.Type, join(header, key))
 			case reflect.Slice:
 				if f.Type.Elem().Kind() == reflect.Struct {
-					walk(f.Type.Elem(), "["+key+"]")
+					walk(f.Type.Elem(), "["+join(header, key)+"]")
 				}
 			}
 		}

@@ -101,12 +101,30 @@ func TestTheCommentedExamplesParseToTheDefaults(t *testing.T) {
 	if diff := cmp.Diff(backup, got.Backup, compare); diff != "" {
 		t.Errorf("[backup] of the example differs from the defaults (-default +file):\n%s", diff)
 	}
+	exampleOfNotify(t, &got.Notify)
 	influx.URL, influx.Bucket, influx.Token = "http://127.0.0.1:8086", "hardware/autogen", got.InfluxDB.Token
 	if got.InfluxDB.Token.String() != "env:INFLUX_TOKEN" {
 		t.Errorf("token %s", got.InfluxDB.Token)
 	}
 	if diff := cmp.Diff(influx, got.InfluxDB, compare); diff != "" {
 		t.Errorf("[influxdb] of the example differs from the defaults (-default +file):\n%s", diff)
+	}
+}
+
+// exampleOfNotify compares the receivers of the example with their defaults.
+func exampleOfNotify(t *testing.T, got *Notify) {
+	t.Helper()
+	if len(got.Alertmanagers)+len(got.Webhooks)+len(got.Mails)+len(got.Heartbeats) != 4 {
+		t.Fatalf("receivers of the example: %+v", got)
+	}
+	a, w, m, h := defaultAlertmanager(), defaultWebhook(), defaultMail(), defaultHeartbeat()
+	a.Name, a.URL = "alerts", got.Alertmanagers[0].URL
+	w.Name, w.URL = "hook", got.Webhooks[0].URL
+	m.Name, m.Host, m.Port, m.From, m.To = "oncall", "mail.example.org", 587, "dewline@example.org", []string{"oncall@example.org"}
+	h.Name, h.URL = "alive", got.Heartbeats[0].URL
+	want := Notify{[]Alertmanager{a}, []Webhook{w}, []Mail{m}, []Heartbeat{h}}
+	if diff := cmp.Diff(want, *got, compare, cmp.AllowUnexported(Webhook{}, Mail{})); diff != "" {
+		t.Errorf("[[notify]] of the example differs from the defaults (-default +file):\n%s", diff)
 	}
 }
 

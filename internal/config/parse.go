@@ -150,6 +150,7 @@ func (c *checker) file(raw *rawFile) *Config {
 	c.retention(&cfg.Retention, &raw.Retention)
 	c.moisture(&cfg.Moisture, &raw.Moisture)
 	c.incidents(&cfg.Incidents, &raw.Incidents)
+	c.notify(&cfg.Notify, &raw.Notify)
 	if c.has("backup") {
 		c.backup(backup, &raw.Backup, cfg)
 		cfg.Backup = backup

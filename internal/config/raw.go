@@ -13,6 +13,7 @@ type rawFile struct {
 	Moisture    rawMoisture     `toml:"moisture"`
 	Incidents   rawIncidents    `toml:"incidents"`
 	InfluxDB    rawInfluxDB     `toml:"influxdb"`
+	Notify      rawNotify       `toml:"notify"`
 	Credentials []rawCredential `toml:"credential"`
 	Targets     []rawTarget     `toml:"target"`
 	Quirks      []rawQuirk      `toml:"quirk"`

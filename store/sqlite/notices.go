@@ -162,3 +162,8 @@ func (db *DB) Beat(ctx context.Context, name string, at time.Time) error {
 	}
 	return nil
 }
+
+// OpenFaults is the faults that are open, in the order in which they opened.
+func (db *DB) OpenFaults(ctx context.Context) ([]health.Fault, error) {
+	return db.Faults(ctx, FaultFilter{Open: true})
+}
