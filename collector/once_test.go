@@ -209,7 +209,7 @@ func TestKilledDaemonLosesAndDoublesNoEvent(t *testing.T) {
 					b.stir(t, r, store)
 				}
 			}
-			onceWork(t, bmcs, ended, r.IntN(240))
+			onceWork(t, bmcs, ended, r.IntN(180))
 			time.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
 		})
 		if k%12 == 7 {
