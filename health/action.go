@@ -67,8 +67,11 @@ func (m *Matcher) Place(t *Target) bool {
 	return true
 }
 
-// Thing tells whether the matcher chooses a class, kind and severity.
+// Thing tells whether the matcher chooses a class, kind and severity. One that is not known is not taken for harmless.
 func (m *Matcher) Thing(c Class, k Kind, s Severity) bool {
+	if s == SeverityUnknown {
+		s = SeverityWarning
+	}
 	return in(m.Classes, c) && in(m.Kinds, k) && s >= m.AtLeast
 }
 

@@ -43,8 +43,7 @@ type MessageEvent struct {
 	Rule      string            `json:"rule"`
 	At        time.Time         `json:"at"`
 	Fault     string            `json:"fault,omitempty"`
-	Opened    time.Time         `json:"opened,omitzero"`    // of its fault
-	Silenced  bool              `json:"silenced,omitempty"` // it was held back by a silence that is over
+	Opened    time.Time         `json:"opened,omitzero"` // of its fault
 	Origin    Origin            `json:"origin,omitempty"`
 }
 

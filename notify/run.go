@@ -29,6 +29,7 @@ type Follower struct {
 	failing  bool      // something failed since the last success: what is due then shares one message
 	said     string    // the error that was logged last
 	refresh  time.Time // when what is open is due again
+	still    string    // why no heartbeat is sent, as it was logged
 	restarts bool      // nothing was sent since the start: what waits is a backlog
 }
 
@@ -94,7 +95,7 @@ func (f *Follower) load(ctx context.Context) error {
 	}
 	for _, s := range states {
 		if s.Name == f.r.Name {
-			f.cursor, f.muted = s.Cursor, s.Muted
+			f.cursor, f.muted, f.said = s.Cursor, s.Muted, s.LastError // an error of before stands until something is confirmed
 		}
 	}
 	return nil

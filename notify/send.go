@@ -300,14 +300,13 @@ func (f *Follower) keepOpen(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	alive := false
-	if err := f.alive(ctx, now); err != nil {
-		f.o.Log.Error("no heartbeat is sent", "receiver", f.r.Name, "err", err)
-	} else {
-		alive = true
+	still := errText(f.alive(ctx, now))
+	if still != "" && still != f.still {
+		f.o.Log.Error("no heartbeat is sent", "receiver", f.r.Name, "err", still)
 	}
+	f.still = still
 	attempt, cancel := context.WithTimeout(ctx, f.r.Timeout)
-	err = r.Refresh(attempt, open, alive)
+	err = r.Refresh(attempt, open, still == "")
 	cancel()
 	switch {
 	case ctx.Err() != nil:
@@ -357,11 +356,7 @@ func (f *Follower) open(ctx context.Context) ([]health.MessageEvent, error) {
 	for i := range faults {
 		x := &faults[i]
 		t := f.place(x.Target)
-		sev := x.Severity
-		if sev == health.SeverityUnknown {
-			sev = health.SeverityWarning
-		}
-		if hidden[x.ID] || !f.r.Match.Place(t) || !f.r.Match.Thing(x.Class, x.Kind, sev) {
+		if hidden[x.ID] || !f.r.Match.Place(t) || !f.r.Match.Thing(x.Class, x.Kind, x.Severity) {
 			continue
 		}
 		out = append(out, health.MessageEvent{

@@ -37,9 +37,6 @@ func Text(m *health.Message) string {
 		if e.Origin != health.OriginReal {
 			mark = " [" + string(e.Origin) + "]"
 		}
-		if e.Silenced {
-			mark += " [was silenced]"
-		}
 		fmt.Fprintf(&b, "%s  %-8s %-11s %s %s %s: %s%s\n", e.At.UTC().Format(time.RFC3339), e.Severity, e.State, e.Target, e.Component, e.Kind,
 			oneLine(e.Message), mark)
 	}
