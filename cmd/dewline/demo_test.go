@@ -28,6 +28,9 @@ func TestDemo(t *testing.T) {
 			incident += l
 			continue
 		}
+		if strings.HasPrefix(l, "verification report on ") || strings.HasSuffix(l, "report.html\n") { // what the demo's past amounts to
+			continue
+		}
 		m := line.FindStringSubmatch(strings.TrimSuffix(l, "\n"))
 		if m == nil {
 			t.Errorf("not an event line: %q", l)
