@@ -70,6 +70,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		signal.Notify(hup, syscall.SIGHUP) // from now on: a reload that comes early waits, and kills nobody
 	}
 	defer signal.Stop(hup)
+	signal.Ignore(syscall.SIGXFSZ) // a limit on the size of files is then a write that fails, as on a full disk
 	log, level := p.newLogger(cfg.Log)
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Message, "key", w.Key, "line", w.Line, "hint", w.Hint)
