@@ -81,7 +81,10 @@ func TestOneWrongPasswordIsOneAttemptForAllCommands(t *testing.T) {
 	want(1, "check")
 	refused("check", "--connect", "-c", d.config)
 	refused("poll", "-c", d.config)
-	want(1, "check and poll after it")
+	if code, _, errs := d.run(t, "record", "r0", "--out", filepath.Join(t.TempDir(), "r.dewline.tar.gz"), "-c", d.config); code != exitTargets || !strings.Contains(errs, "not tried, since accounts lock") {
+		t.Fatalf("record: exit %d %s", code, errs)
+	}
+	want(1, "check, then poll and record")
 	// The daemon obeys what the command met, and the commands beside it.
 	p := startDaemon(t, d.config)
 	eventually(t, "the daemon says so", func() bool {

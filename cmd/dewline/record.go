@@ -105,6 +105,13 @@ func (p *program) record(ctx context.Context, f recordFlags, names []string) err
 		if err := noDaemon(ctx, dataDir, t.ID); err != nil {
 			return err
 		}
+		guard, err := newLockout(ctx, dataDir, false)
+		if err != nil {
+			p.warnDenials(err)
+		}
+		if why := guard.refusal(t); why != "" {
+			return &exitError{exitTargets, fmt.Errorf("record %s: %s", t.ID, strings.Replace(why, ", or --try-denied", "", 1))}
+		}
 	}
 	interrupted := ctx
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
