@@ -175,7 +175,7 @@ func TestRecordingFails(t *testing.T) {
 		r := newRig(t)
 		r.store.Refuse(func(v *health.Visit) error {
 			if v.Target == "db-1" && v.Snapshot != nil && v.Snapshot.Cost.Requests == 13 {
-				return errors.New("constraint failed")
+				return fmt.Errorf("%w: constraint failed", health.ErrRefused)
 			}
 			return nil
 		})

@@ -28,7 +28,8 @@ type Source interface {
 type OpenFunc func(t health.Target, chosen string) (Source, error)
 
 // Recorder keeps visits. Recall gives health.NewKnown for a target without any. Record returns when the visit is durable;
-// recording a visit with the same ID again changes nothing.
+// recording a visit with the same ID again changes nothing. An error that wraps health.ErrRefused is about this visit, now and
+// later; any other is about the store, and the visit is tried until it is taken.
 type Recorder interface {
 	Recall(ctx context.Context, id health.TargetID) (*health.Known, error)
 	Record(ctx context.Context, v *health.Visit) error

@@ -16,23 +16,22 @@ import (
 const (
 	retryFirst = time.Second
 	retryMost  = time.Minute
-	// poisonAfter is how often a visit is tried that the store refuses, or others than which it takes, before it is taken for
-	// the visit's fault.
+	// poisonAfter is how often a visit is tried that the store refuses before it is taken for the visit's fault.
 	poisonAfter = 5
 )
 
 // storeState says of the store, once per change, that it refuses or takes visits.
 type storeState struct {
-	mu       sync.Mutex
-	failing  bool
-	accepted int64
+	mu      sync.Mutex
+	failing bool
+	again   chan struct{} // closed when it takes visits again
 }
 
 func (s *storeState) failed(log *slog.Logger, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.failing {
-		s.failing = true
+		s.failing, s.again = true, make(chan struct{})
 		log.Error("the store takes no visits: they are kept in memory and tried again", "err", err)
 	}
 }
@@ -40,17 +39,21 @@ func (s *storeState) failed(log *slog.Logger, err error) {
 func (s *storeState) took(log *slog.Logger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accepted++
 	if s.failing {
 		s.failing = false
+		close(s.again)
 		log.Info("the store takes visits again")
 	}
 }
 
-func (s *storeState) count() int64 {
+// recovery is closed when the store takes visits again; nil if it takes them.
+func (s *storeState) recovery() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.accepted
+	if !s.failing {
+		return nil
+	}
+	return s.again
 }
 
 // recall reads what is known of the target, however long that takes; false when dewline stops first.
@@ -91,18 +94,22 @@ func (w *watcher) commit(v *health.Visit) {
 			}
 		}
 	}
+	owed := w.owed
 	if v.Delta.Access == nil {
-		v.Delta.Access = w.owed
+		v.Delta.Access = owed
 	}
 	if !w.record(v) {
 		return
 	}
 	w.spans = nil
-	if v.Delta.Access != nil {
+	if v.Delta.Access != nil && w.owed == owed { // an ask may have learned more while the visit waited
 		w.owed = nil
 	}
 	before := w.known.Access
 	w.known.Apply(&v.Delta)
+	if w.owed != nil {
+		w.known.Access = *w.owed
+	}
 	w.publish()
 	w.sayAccess(before, w.known.Access, v)
 	if before.State != health.AccessOK && w.known.Access.State == health.AccessOK {
@@ -113,7 +120,7 @@ func (w *watcher) commit(v *health.Visit) {
 
 // record tries until the visit is recorded or dewline has stopped; then it is lost, and said so.
 func (w *watcher) record(v *health.Visit) bool {
-	accepted := w.c.store.count()
+	stopping := w.stop.Done()
 	for try, pause := 1, retryFirst; ; try, pause = try+1, min(2*pause, retryMost) {
 		w.pulse.promise("records a visit", recordPromise)
 		begun := time.Now()
@@ -133,7 +140,8 @@ func (w *watcher) record(v *health.Visit) bool {
 			return false
 		}
 		w.c.store.failed(w.c.log, fmt.Errorf("record visit of %s: %w", w.job.Target.ID, err))
-		if try%poisonAfter == 0 && (errors.Is(err, health.ErrRefused) || w.c.store.count() > accepted) {
+		// Only the store's own word condemns a visit: on a full disk small ones go in and large ones do not.
+		if try%poisonAfter == 0 && errors.Is(err, health.ErrRefused) {
 			if v.Snapshot == nil && v.Result == health.Failed { // even a visit without content
 				w.log.Error("the store refuses this target's visits and takes others: the visit is dropped", "err", err)
 				w.recall()
@@ -142,14 +150,23 @@ func (w *watcher) record(v *health.Visit) bool {
 			w.log.Error("the store refuses a visit and takes others: only that it failed is recorded", "err", err)
 			*v = *refused(v, err)
 			v.Unread = w.known.UnreadBy(v)
-			accepted = w.c.store.count()
 		}
 		if w.stop.Err() != nil {
+			stopping = nil
 			pause = min(pause, 200*time.Millisecond) // there is little time left
+		}
+		asks := w.asks
+		if w.ctx.Err() != nil {
+			asks = nil
 		}
 		w.pulse.promise("waits to record a visit again", pause)
 		select {
 		case <-w.hard.Done():
+		case a := <-asks: // a full disk is no reason not to say how the machine is
+			w.answer(a)
+		case <-stopping: // now, and then often: what is kept in memory must reach the disk before the end
+		case <-w.c.store.recovery():
+			pause = retryFirst
 		case <-time.After(pause):
 		}
 	}
