@@ -38,16 +38,17 @@ amount to: incident ID (simulated): what, where, how fast.`,
 	length := cmd.Flags().Duration("for", 0, "end by itself after this long (default: until Ctrl-C)")
 	out := cmd.Flags().String("out", "", "keep what was recorded in this `folder` (default: a temporary one, deleted at the end)")
 	seed := cmd.Flags().Uint64("seed", 1, "seed of the simulated machines' noise")
+	noReport := cmd.Flags().Bool("no-report", false, "leave out the fourteen days of past and the report on them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *length < 0 {
 			return usageError("--for %s: a positive duration", *length)
 		}
-		return p.demo(cmd.Context(), *length, *out, *seed)
+		return p.demo(cmd.Context(), *length, *out, *seed, !*noReport)
 	}
 	return cmd
 }
 
-func (p *program) demo(ctx context.Context, length time.Duration, out string, seed uint64) (err error) {
+func (p *program) demo(ctx context.Context, length time.Duration, out string, seed uint64, withPast bool) (err error) {
 	dir := filepath.Join(out, "data")
 	if out == "" {
 		if dir, err = os.MkdirTemp("", "dewline-demo-"); err != nil {
@@ -86,9 +87,11 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		},
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})
-	tell, err := p.startPast(interrupted, out, seed, log)
-	if err != nil {
-		return err
+	tell := func() error { return nil }
+	if withPast {
+		if tell, err = p.startPast(interrupted, out, seed, log); err != nil {
+			return err
+		}
 	}
 	fleet := make([]health.Target, len(jobs))
 	for i := range jobs {
@@ -126,7 +129,7 @@ func (p *program) demoIncidents(ctx context.Context, db *sqlite.DB, follow *inci
 		return err
 	}
 	for _, x := range found {
-		fmt.Fprintf(p.stdout, "incident %s (simulated): %s\n", x.ID[:shortID], printable(x.Summary))
+		fmt.Fprintf(p.summary(), "incident %s (simulated): %s\n", x.ID[:shortID], printable(x.Summary))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,35 +18,40 @@ import (
 	"dewline/store/sqlite"
 )
 
-// The demo's past, counted back from its start: fourteen days of visits, a roof that leaks four days ago, six wet servers that are
-// switched off, dried and switched on again, and a power supply that fails late.
+// story is the past of the demo's servers, counted back from its start: a roof that leaks, six wet servers that are switched off,
+// dried and switched on again, and a power supply that fails late.
+type story struct {
+	length, every  time.Duration
+	leak, lateFail time.Duration // ago
+	soak           time.Duration
+}
+
+// demoStory is what the demo tells: fourteen days of visits every five minutes.
+var demoStory = story{length: 14 * 24 * time.Hour, every: 5 * time.Minute, leak: 99 * time.Hour, lateFail: 7 * time.Hour, soak: 72 * time.Hour}
+
+// After the leak.
 const (
-	pastLength   = 14 * 24 * time.Hour
-	pastVisits   = 5 * time.Minute
-	pastLeak     = 99 * time.Hour // ago
-	pastOff      = 25 * time.Minute
-	pastDry      = 16 * time.Hour
-	pastOn       = 21 * time.Hour
-	pastLateFail = 7 * time.Hour // ago
-	pastSoak     = 72 * time.Hour
+	pastOff = 25 * time.Minute
+	pastDry = 16 * time.Hour
+	pastOn  = 21 * time.Hour
 )
 
-// demoPast plays the past of the demo's servers into a store of its own and writes the verification report about it.
-func demoPast(ctx context.Context, dir, out string, seed uint64, now time.Time, log *slog.Logger) (verdict string, err error) {
+// play plays the story into a store of its own and writes the verification report about it.
+func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.Time, log *slog.Logger) (verdict string, err error) {
 	to := now.UTC().Truncate(time.Hour)
-	from, leak := to.Add(-pastLength), to.Add(-pastLeak)
+	from, leak := to.Add(-y.length), to.Add(-y.leak)
 	db, err := sqlite.Open(ctx, dir, sqlite.Options{Log: log, CommitEvery: 2 * time.Millisecond, CommitMax: 6})
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	h := past{From: from, To: to, Every: pastVisits, Health: 15 * time.Minute, Log: log}
-	servers := demoPastServers(seed, leak, to)
+	h := past{From: from, To: to, Every: y.every, Health: max(15*time.Minute, y.every), Log: log}
+	servers := y.servers(seed, leak, to)
 	if err := h.play(ctx, servers, db); err != nil {
 		return "", err
 	}
 	q := verification.Request{
-		Incident: leak.Add(10 * time.Minute), Baseline: pastLength, Soak: pastSoak, GeneratedAt: to, Program: readBuildInfo().Version, MadeBy: "dewline demo",
+		Incident: leak.Add(10 * time.Minute), Baseline: y.length, Soak: y.soak, GeneratedAt: to, Program: readBuildInfo().Version, MadeBy: "dewline demo",
 		Title: "Roof leak over rack A1", Reference: "demo",
 		Attestations: []verification.Attestation{
 			{What: "drying", By: "demo: facilities", At: leak.Add(pastDry), Text: "dehumidifiers for 14 hours; equipment at 40 % RH"},
@@ -80,8 +86,8 @@ func demoPast(ctx context.Context, dir, out string, seed uint64, now time.Time, 
 	return texts.Say("verdict." + rep.Verdict.String()), nil
 }
 
-// demoPastServers are the demo's servers and what happens to each.
-func demoPastServers(seed uint64, leak, to time.Time) []pastServer {
+// servers are the demo's servers and what happens to each.
+func (y story) servers(seed uint64, leak, to time.Time) []pastServer {
 	machines, _ := bmcsim.DemoRoom(seed)
 	var out []pastServer
 	wet := map[string]time.Duration{"gpu-1": 0, "nas-1": 5 * time.Minute, "db-1": 9 * time.Minute, "mail-1": 20 * time.Minute}
@@ -115,11 +121,19 @@ func demoPastServers(seed uint64, leak, to time.Time) []pastServer {
 		step(19*time.Hour+30*time.Minute, (*bmcsim.Machine).CloseLid)
 		step(pastOn, (*bmcsim.Machine).HostOn)
 		if m.Name() == "app-1" {
-			s.Steps = append(s.Steps, pastStep{to.Add(-pastLateFail), func(m *bmcsim.Machine) { m.FailPSU(1) }})
+			s.Steps = append(s.Steps, pastStep{to.Add(-y.lateFail), func(m *bmcsim.Machine) { m.FailPSU(1) }})
 		}
 		out = append(out, s)
 	}
 	return out
+}
+
+// summary is where the demo says what it all amounts to: off a terminal, standard output has lines for programs and nothing else.
+func (p *program) summary() io.Writer {
+	if _, _, tty := terminal(p.stdout); tty {
+		return p.stdout
+	}
+	return p.stderr
 }
 
 // startPast begins to play the past beside the demo. What it gives back waits for the end of that and says where the report
@@ -147,7 +161,7 @@ func (p *program) startPast(ctx context.Context, out string, seed uint64, log *s
 	done := make(chan result, 1)
 	now := time.Now()
 	go func() {
-		verdict, err := demoPast(ctx, dir, folder, seed, now, log)
+		verdict, err := demoStory.play(ctx, dir, folder, seed, now, log)
 		done <- result{verdict, err}
 	}()
 	return func() error {
@@ -159,7 +173,7 @@ func (p *program) startPast(ctx context.Context, out string, seed uint64, log *s
 		case r.err != nil:
 			return fmt.Errorf("report on the simulated past: %w", r.err)
 		}
-		fmt.Fprintf(p.stdout, "verification report on fourteen simulated days, a roof leak and a late failure: %s\n%s\n", r.verdict, filepath.Join(folder, "report.html"))
+		fmt.Fprintf(p.summary(), "verification report on fourteen simulated days, a roof leak and a late failure: %s\n%s\n", r.verdict, filepath.Join(folder, "report.html"))
 		return nil
 	}, nil
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -19,8 +22,8 @@ import (
 	"dewline/internal/secret"
 )
 
-// Compressed history: simulated BMCs whose clocks run as fast as they can be read. Everything but the clock is real: the BMCs speak
-// over loopback, the drivers read them, and the collector's own function makes each visit.
+// Compressed history: simulated BMCs whose clocks run as fast as they can be read. Everything but the clock is real: the
+// drivers read the BMCs, over UDP or from their handlers, and the collector's own function makes each visit.
 
 // pastStep is something that happens to one machine at a time.
 type pastStep struct {
@@ -127,12 +130,39 @@ func openPast(s *pastServer, now func() time.Time, log *slog.Logger) (collector.
 	}
 	src, err := redfish.Open(s.Target.ID, redfish.Options{
 		Address: srv.URL(), Username: bmcsim.DefaultUsername, Password: password, TLS: redfish.TLS{Fingerprint: srv.CertFingerprint()}, Log: log, Now: now,
+		Transport: func(http.RoundTripper) http.RoundTripper { return direct{srv.Handler()} },
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, srv.Close())
 	}
 	return src, func() error { return errors.Join(src.Close(context.Background()), srv.Close()) }, nil
 }
+
+// direct carries a request to a handler in this process.
+type direct struct{ handler http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := &answer{header: http.Header{}, status: http.StatusOK}
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	d.handler.ServeHTTP(w, r)
+	return &http.Response{
+		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header,
+		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r,
+	}, nil
+}
+
+// answer is a handler's answer.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
 // silent is a BMC that does not answer: what a driver says of one, without waiting for it.
 type silent struct{}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,7 +92,7 @@ func killInARoom(t *testing.T, r *rand.Rand, kills int) {
 		}
 	}
 	for line := range maps.Keys(server.points) {
-		if !want[line] {
+		if !want[line] && !strings.HasPrefix(line, "hw_chain ") { // the anchor is of the store as it was then, not of a visit
 			t.Errorf("InfluxDB has what the store has not: %s", line)
 		}
 	}

@@ -155,6 +155,9 @@ func (s *RedfishServer) listen(addr string) error {
 	return nil
 }
 
+// Handler answers requests without a connection: for compressed history, in which TLS would be most of the work.
+func (s *RedfishServer) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
 // URL of the service, "https://127.0.0.1:PORT".
 func (s *RedfishServer) URL() string { return "https://" + s.addr }
 
