@@ -45,7 +45,7 @@ func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.
 		return "", err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	h := past{From: from, To: to, Every: y.every, Health: max(15*time.Minute, y.every), Log: log}
+	h := past{From: from, To: to, Every: y.every, Health: time.Hour, Log: log}
 	servers := y.servers(seed, leak, to)
 	if err := h.play(ctx, servers, db); err != nil {
 		return "", err

@@ -102,22 +102,67 @@ type memberRef struct {
 }
 
 func (m *memberRef) UnmarshalJSON(b []byte) error {
-	_ = m.uri.UnmarshalJSON(b)
-	if len(b) > 0 && b[0] == '{' {
-		var keys map[string]rawJSON
-		if decode(b, &keys) == nil {
-			n := 0
-			for k := range keys {
-				if !strings.HasPrefix(k, "@") && k != "href" {
-					n++
-				}
-			}
-			if n > 1 { // an Id alone is no body
-				m.body = slices.Clone(b)
-			}
+	m.uri, m.body = "", nil
+	n := 0
+	eachKey(b, func(key string, value []byte) {
+		switch {
+		case key == "@odata.id" && m.uri == "":
+			_ = m.uri.UnmarshalJSON(value)
+		case !strings.HasPrefix(key, "@") && key != "href":
+			n++
 		}
+	})
+	if m.uri == "" { // no object, or its link is written in another way
+		_ = m.uri.UnmarshalJSON(b)
+	}
+	if n > 1 { // an Id alone is no body
+		m.body = slices.Clone(b)
 	}
 	return nil
+}
+
+// eachKey calls f for the keys of a JSON object, with what follows each: a quoted string up to its end, else the rest. The
+// text must be valid; expanded collections are the larger part of what is read, and this is a pass without decoding.
+func eachKey(b []byte, f func(key string, value []byte)) {
+	depth := 0
+	var key []byte // waiting for its value
+	expect := false
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if depth == 1 && key != nil && c != ':' && c != ' ' && c != '\t' && c != '\n' && c != '\r' {
+			end := len(b)
+			if c == '"' {
+				end = closing(b, i) + 1
+			}
+			f(string(key), b[i:min(end, len(b))])
+			key = nil
+		}
+		switch c {
+		case '{', '[':
+			depth++
+			expect = depth == 1 && c == '{'
+		case '}', ']':
+			depth--
+		case ',':
+			expect = depth == 1
+		case '"':
+			end := closing(b, i)
+			if expect && depth == 1 {
+				key, expect = b[i+1:min(end, len(b))], false
+			}
+			i = end
+		}
+	}
+}
+
+// closing is where a quoted string that begins at i ends.
+func closing(b []byte, i int) int {
+	for i++; i < len(b) && b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i
 }
 
 type rawJSON []byte
