@@ -29,9 +29,9 @@ func TestFillTheDisk(t *testing.T) {
 	var full, room func()
 	switch how {
 	case "tmpfs":
-		must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m,mode=0700"))
+		must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=6m,mode=0700"))
 		ballast := filepath.Join(dir, "ballast")
-		must(t, os.WriteFile(ballast, make([]byte, 1<<20), 0o600))
+		must(t, os.WriteFile(ballast, make([]byte, 3<<20), 0o600))
 		full, room = func() {}, func() { must(t, os.Remove(ballast)) }
 	case "limit":
 		signal.Ignore(syscall.SIGXFSZ) // the write then fails with EFBIG
