@@ -159,7 +159,7 @@ func (v *visit) wait(uri string) *health.Error {
 	case v.patience > 0 && !(slow != nil && len(v.admitted) == 1) && v.c.o.Now().Sub(v.at)+v.took[place].mean() > time.Duration(float64(v.patience)*forHealth):
 		v.left[place] = true
 		why = errPatience
-	case v.c.o.RequestBudget >= 0 && !v.c.tokens.take(time.Now(), float64(cmp.Or(v.c.o.RequestBudget, DefaultRequestBudget))):
+	case v.c.o.RequestBudget >= 0 && !v.c.tokens.take(v.c.o.Now(), float64(cmp.Or(v.c.o.RequestBudget, DefaultRequestBudget))):
 		why = errTokens
 	}
 	if why == nil {

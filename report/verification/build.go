@@ -115,11 +115,11 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 	on := func(f *health.HourFacts) bool { return f.Power.Off == 0 && f.Power.On > 0 || !f.Whole }
 
 	// Coverage.
-	exp := expectedOf(base)
-	if !hasBaseline {
-		exp = expectedOf(soak)
-	}
 	rate := rateOf(h.hours)
+	exp := h.expectedOf(base, rate)
+	if !hasBaseline {
+		exp = h.expectedOf(soak, rate)
+	}
 	if hasBaseline {
 		s.Coverage = append(s.Coverage, h.coverage("baseline", w.BaselineFrom, w.BaselineTo, on, exp, varying, rate))
 	}

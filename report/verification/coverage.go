@@ -2,6 +2,7 @@ package verification
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -88,8 +89,8 @@ func (h *history) coverage(name string, from, to time.Time, keep func(*health.Ho
 
 	// Against what is due: the ticks of the tier that reads the part.
 	measured := map[health.ComponentID]bool{}
-	judge := func(id health.ComponentID, q health.Quantity, read int) {
-		due := kept.due[h.part(id).Tier]
+	judge := func(id health.ComponentID, q health.Quantity, tier health.Tier, read int) {
+		due := kept.due[tier]
 		if due == 0 {
 			return
 		}
@@ -98,13 +99,13 @@ func (h *history) coverage(name string, from, to time.Time, keep func(*health.Ho
 			c.Worst = append(c.Worst, Covered{id, q, due, min(read, due), s})
 		}
 	}
-	for k := range exp.series {
+	for k, tier := range exp.series {
 		measured[k.component] = true
-		judge(k.component, k.quantity, series[k])
+		judge(k.component, k.quantity, tier, series[k])
 	}
 	for id := range exp.parts {
 		if !measured[id] {
-			judge(id, "", states[id])
+			judge(id, "", h.part(id).Tier, states[id])
 		}
 	}
 	slices.SortFunc(c.Worst, func(a, b Covered) int {
@@ -113,16 +114,16 @@ func (h *history) coverage(name string, from, to time.Time, keep func(*health.Ho
 	return c
 }
 
-// expected is what a window should have: series, and parts by their state.
+// expected is what a window should have: series with the tier that reads them, and parts by their state.
 type expected struct {
-	series map[seriesKey]bool
+	series map[seriesKey]health.Tier
 	parts  map[health.ComponentID]bool
 }
 
 // expectedOf is what was read in most hours with the host on: what comes and goes by itself is no gap when it is not there.
-func expectedOf(hours []*health.HourFacts) expected {
-	e := expected{map[seriesKey]bool{}, map[health.ComponentID]bool{}}
-	series, parts := map[seriesKey]int{}, map[health.ComponentID]int{}
+func (h *history) expectedOf(hours []*health.HourFacts, rate tierRates) expected {
+	e := expected{map[seriesKey]health.Tier{}, map[health.ComponentID]bool{}}
+	series, parts := map[seriesKey][]float64{}, map[health.ComponentID]int{}
 	on, withParts := 0, 0
 	for _, f := range hours {
 		if f.Power.Off > 0 || f.Whole && f.Power.On == 0 {
@@ -131,7 +132,7 @@ func expectedOf(hours []*health.HourFacts) expected {
 		on++
 		for i := range f.Series {
 			if s := &f.Series[i]; !s.Derived {
-				series[keyOf(s)]++
+				series[keyOf(s)] = append(series[keyOf(s)], float64(s.N))
 			}
 		}
 		if f.Whole {
@@ -144,8 +145,8 @@ func expectedOf(hours []*health.HourFacts) expected {
 		}
 	}
 	for k, n := range series {
-		if 2*n >= on {
-			e.series[k] = true
+		if 2*len(n) >= on {
+			e.series[k] = nearestTier(median(n), rate, h.part(k.component).Tier)
 		}
 	}
 	for id, n := range parts {
@@ -154,6 +155,21 @@ func expectedOf(hours []*health.HourFacts) expected {
 		}
 	}
 	return e
+}
+
+// nearestTier is the tier whose rhythm a series was read at: a fan's duty may come with the health tier though its speed comes
+// with the readings. One that was read half of the time is still of the tier that should have read it.
+func nearestTier(perHour float64, rate tierRates, otherwise health.Tier) health.Tier {
+	best, least := otherwise, math.Inf(1)
+	for _, t := range health.AllTiers {
+		if t == health.TierEvents || rate[t] <= 0 {
+			continue
+		}
+		if d := math.Abs(math.Log(perHour / rate[t])); d < least-1e-9 {
+			best, least = t, d
+		}
+	}
+	return best
 }
 
 func share(read, due int) float64 {
