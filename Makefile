@@ -27,7 +27,7 @@ build: ## ./dewline, one static binary
 	CGO_ENABLED=0 go build -trimpath -o dewline ./cmd/dewline
 
 test: ## all tests under the race detector, against real parts; with CI=true a missing part fails
-	$(REAL_PARTS); go test -race -timeout 9m ./...
+	$(REAL_PARTS); go test -race -timeout 25m ./...
 
 lint: ## formatting, vet, modernisers, staticcheck
 	@out=$$(gofmt -l .); if [[ -n $$out ]]; then echo "run gofmt -w on:"; echo "$$out"; exit 1; fi

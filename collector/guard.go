@@ -80,20 +80,27 @@ func (g *guard) note(j *Job, v *health.Visit, now time.Time) {
 	case v.Result != health.Failed || v.Reason != health.ReasonDenied:
 		return
 	}
-	g.denyLocked(c, j, now)
+	if names := g.denyLocked(c, j, now); names != nil {
+		g.log.Error("credential is suspended: several targets deny it, and accounts lock; none of its targets is tried until its secret changes or `dewline reload`",
+			"credential", j.Credential, "denied_by", names)
+	}
 }
 
-// deny takes a denial that was met elsewhere.
+// deny takes a denial that was met before this start.
 func (g *guard) deny(j *Job, at time.Time) {
 	if j.Credential == "" {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.denyLocked(g.of(j.Credential), j, at)
+	if names := g.denyLocked(g.of(j.Credential), j, at); names != nil {
+		g.log.Warn("credential is suspended since before this start: none of its targets is tried until `dewline reload`",
+			"credential", j.Credential, "denied_by", names)
+	}
 }
 
-func (g *guard) denyLocked(c *credential, j *Job, now time.Time) {
+// denyLocked counts a denial, and gives the targets that denied if it is the one that suspends the credential.
+func (g *guard) denyLocked(c *credential, j *Job, now time.Time) []string {
 	if c.secret != j.Secret && c.suspended == "" { // what was denied to another secret counts no more
 		clear(c.denied)
 		c.secret = j.Secret
@@ -101,7 +108,7 @@ func (g *guard) denyLocked(c *credential, j *Job, now time.Time) {
 	maps.DeleteFunc(c.denied, func(_ health.TargetID, at time.Time) bool { return now.Sub(at) > denyWindow })
 	c.denied[j.Target.ID] = now
 	if len(c.denied) < suspendAfter || c.suspended != "" {
-		return
+		return nil
 	}
 	names := make([]string, 0, len(c.denied))
 	for id := range c.denied {
@@ -110,8 +117,7 @@ func (g *guard) denyLocked(c *credential, j *Job, now time.Time) {
 	slices.Sort(names)
 	c.suspended = fmt.Sprintf("%s: %s denied it within %s; none of its targets is tried until `dewline reload`, since accounts lock",
 		suspendedPrefix(j.Credential), strings.Join(names, ", "), denyWindow)
-	g.log.Error("credential is suspended: several targets deny it, and accounts lock; none of its targets is tried until its secret changes or `dewline reload`",
-		"credential", j.Credential, "denied_by", names)
+	return names
 }
 
 // suspendedPrefix begins the text of a suspension, by which a stored one is known to be of this credential.

@@ -42,6 +42,11 @@ func (c *Collector) begin(ctx, hard context.Context, jobs []Job) (*live, bool) {
 	l := &live{ctx: ctx, hard: hard, watched: map[health.TargetID]*watched{}, tails: map[health.TargetID]chan struct{}{}}
 	c.live = l
 	c.guard.take(jobs)
+	for i := range jobs { // all of them before the first attempt
+		if met := jobs[i].Denied; met != nil {
+			c.guard.deny(&jobs[i], met.Since)
+		}
+	}
 	for _, j := range jobs {
 		why := atStart
 		if j.Renewed {

@@ -78,8 +78,7 @@ func (w *watcher) enter(why entry) {
 	}
 	a := w.known.Access
 	if met := w.job.Denied; met != nil && why == atStart && (a.State != health.AccessDenied || a.Reason != health.ReasonSuspended && met.NextTry.After(a.NextTry)) {
-		w.owe(*met)
-		w.c.guard.deny(&w.job, met.Since)
+		w.owe(*met) // the guard counted it when the collector began
 	}
 	a = w.known.Access
 	switch {
