@@ -121,7 +121,7 @@ func TestIncidentsSurviveKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := incidentsOf(t, whole)
-	if len(want) < 2 {
+	if len(want) == 0 {
 		t.Fatalf("%d incidents: the test shows nothing", len(want))
 	}
 	r := rand.New(rand.NewPCG(seed, 2))
