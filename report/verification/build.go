@@ -317,7 +317,7 @@ func (h *history) judgeFaults(rs *reasons, q *Request, evidence time.Time) {
 	}
 	momentary := 0
 	for _, e := range h.events {
-		if e.Transition == health.Momentary && e.Severity >= health.SeverityWarning && !e.At.Before(evidence) && e.Kind != health.KindLogCleared {
+		if e.Transition == health.Momentary && e.FaultID == "" && e.Severity >= health.SeverityWarning && !e.At.Before(evidence) && e.Kind != health.KindLogCleared {
 			momentary++
 		}
 	}

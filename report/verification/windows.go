@@ -117,7 +117,8 @@ func (h *history) windows(q *Request, evidence time.Time, varying map[seriesKey]
 
 // worrying is an event after which a soak begins anew.
 func worrying(e *health.Event) bool {
-	up := e.Transition == health.Asserted || e.Transition == health.Escalated || e.Transition == health.Momentary
+	// A momentary event of a fault is more evidence of it, not another.
+	up := e.Transition == health.Asserted || e.Transition == health.Escalated || e.Transition == health.Momentary && e.FaultID == ""
 	return up && (e.Severity == health.SeverityCritical || e.Kind == health.KindLeakDetected)
 }
 
