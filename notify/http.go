@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -49,9 +50,7 @@ func (h *HTTP) do(ctx context.Context, client *http.Client, method, path string,
 	if err != nil {
 		return "", &Failure{Err: errors.New("the URL of the receiver is no URL")}
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", h.Agent)
 	if !h.Token.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+h.Token.Reveal())

@@ -242,12 +242,12 @@ func TestReplaysOfRealTrees(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all := ""
+			var all strings.Builder
 			for _, d := range r.Documents {
-				all += d.URL + "\n" + string(d.Body) + "\n"
+				all.WriteString(d.URL + "\n" + string(d.Body) + "\n")
 			}
 			for _, c := range append(live.Components, pollComponent{Serial: live.Identity.Serial}, pollComponent{Serial: live.Identity.UUID}) {
-				if len(c.Serial) >= 7 && strings.Contains(all, c.Serial) && strings.Trim(c.Serial, c.Serial[:1]) != "" {
+				if len(c.Serial) >= 7 && strings.Contains(all.String(), c.Serial) && strings.Trim(c.Serial, c.Serial[:1]) != "" {
 					t.Errorf("serial number %s of %s is in the redacted recording", c.Serial, c.ID)
 				}
 			}

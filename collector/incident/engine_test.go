@@ -140,12 +140,13 @@ func TestRules(t *testing.T) {
 				t.Fatalf("%d incidents", len(got))
 			}
 			x := got[0]
-			said := fmt.Sprintf("%s %s", x.Cause, x.Rule)
+			var said strings.Builder
+			said.WriteString(fmt.Sprintf("%s %s", x.Cause, x.Rule))
 			for _, ts := range x.Targets {
-				said += " " + string(ts.Target)
+				said.WriteString(" " + string(ts.Target))
 			}
-			if said != c.want {
-				t.Errorf("%s, want %s", said, c.want)
+			if said.String() != c.want {
+				t.Errorf("%s, want %s", said.String(), c.want)
 			}
 			if x.Explanation == "" || len(x.Alternatives) == 0 || x.Summary == "" || x.ID == "" || len(x.Evidence) != len(members) {
 				t.Errorf("not explained: %+v", x)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -112,9 +113,7 @@ func (p *probe) record(ctx context.Context, visit Visit, reports []report) (old 
 	}
 	s := &health.Snapshot{Driver: Driver, HostPower: health.HostPowerUnknown}
 	next := memory{Sensors: map[health.ComponentID]time.Time{}}
-	for id, t := range p.mem.Sensors {
-		next.Sensors[id] = t
-	}
+	maps.Copy(next.Sensors, p.mem.Sensors)
 	first := true
 	for i := range p.Sensors {
 		x, ok := newest[&p.Sensors[i]]

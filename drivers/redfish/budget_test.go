@@ -17,14 +17,13 @@ import (
 
 // slug is a BMC in fake time whose documents take as long as the test says.
 type slug struct {
-	mu      sync.Mutex
-	tree    map[string]string
-	takes   map[string]time.Duration // by part of the path
-	asked   []string
-	log     strings.Builder
-	client  *Client
-	known   *health.Known
-	started time.Time
+	mu     sync.Mutex
+	tree   map[string]string
+	takes  map[string]time.Duration // by part of the path
+	asked  []string
+	log    strings.Builder
+	client *Client
+	known  *health.Known
 }
 
 func newSlug(t *testing.T, drives int) *slug {

@@ -3,6 +3,7 @@ package redfish
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -681,9 +682,7 @@ var quirkTests = map[string]func(t *testing.T){
 				d["ThermalSubsystem"] = map[string]any{"@odata.id": "/redfish/v1/Chassis/1/ThermalSubsystem"}
 			})
 			tree["/redfish/v1/Chassis/1/ThermalSubsystem"] = `{"LeakDetection":{"@odata.id":"` + at + `"}}`
-			for u, b := range docs {
-				tree[u] = b
-			}
+			maps.Copy(tree, docs)
 			srv := newService(t, tree)
 			c := srv.open(t)
 			s := read(t, c, health.Request{Tiers: health.EveryTier})

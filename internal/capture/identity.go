@@ -240,7 +240,7 @@ func (l *ledger) replacement(kind Kind, c string) string {
 		return r
 	}
 	r := c
-	for round := byte(0); round < 200; round++ {
+	for round := range byte(200) {
 		r = l.inside(c, l.draw(kind, c, round))
 		if !l.taken[r] && r != c {
 			break

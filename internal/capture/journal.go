@@ -56,8 +56,6 @@ var ErrOther = errors.New("an unfinished recording of another BMC is there")
 // ErrFull ends a recording whose BMC has more to say than is kept.
 var ErrFull = errors.New("the recording is as large as one may be")
 
-const maxLine = 2*maxEntry + 1<<16
-
 // PartialName is where the unfinished recording of a file lies.
 func PartialName(out string) string { return out + ".partial" }
 

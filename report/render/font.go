@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
-	"golang.org/x/image/font/gofont/gomono"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
@@ -18,7 +17,6 @@ import (
 var (
 	regularTTF = goregular.TTF
 	boldTTF    = gobold.TTF
-	monoTTF    = gomono.TTF
 )
 
 // face is the regular font, to measure with and to ask which letters it has. Reading it is work, done once.

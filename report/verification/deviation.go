@@ -35,12 +35,6 @@ const (
 	medianError      = 1.2533 // of a median against a mean, for normal values
 )
 
-// line is the hourly medians of one series.
-type line struct {
-	key    seriesKey
-	values []hourValue
-}
-
 // linesOf gathers the medians of all series that are compared.
 func linesOf(hours []*health.HourFacts) map[seriesKey][]hourValue {
 	out := map[seriesKey][]hourValue{}

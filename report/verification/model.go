@@ -330,7 +330,7 @@ type HourMark struct {
 }
 
 type charts struct {
-	margin, inlet, humidity, power []pointsOf
+	margin, inlet, humidity []pointsOf
 }
 
 type pointsOf struct {
