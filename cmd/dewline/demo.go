@@ -88,11 +88,14 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		},
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})
-	tell := func() error { return nil }
+	var past *pastReport
 	if withPast {
 		defer debug.SetGCPercent(debug.SetGCPercent(400)) // a minute's work on fourteen days: memory for time
-		if tell, err = p.startPast(interrupted, out, seed, log); err != nil {
+		if past, err = p.startPast(interrupted, out, seed, log); err != nil {
 			return err
+		}
+		if past != nil {
+			defer func() { err = errors.Join(err, past.stop()) }()
 		}
 	}
 	fleet := make([]health.Target, len(jobs))
@@ -109,8 +112,10 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 	if err := p.demoIncidents(context.WithoutCancel(ctx), db, incidents); err != nil {
 		return err
 	}
-	if err := tell(); err != nil {
-		return err
+	if past != nil {
+		if err := past.tell(interrupted, p.summary()); err != nil {
+			return err
+		}
 	}
 	if out != "" {
 		fmt.Fprintf(p.stderr, "recorded in %s (simulated machines): dewline status --data-dir %s\n", dir, dir)

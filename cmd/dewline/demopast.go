@@ -136,44 +136,64 @@ func (p *program) summary() io.Writer {
 	return p.stderr
 }
 
-// startPast begins to play the past beside the demo. What it gives back waits for the end of that and says where the report
-// lies; a demo that is interrupted has none. Without a folder to keep things in, the report gets one of its own.
-func (p *program) startPast(ctx context.Context, out string, seed uint64, log *slog.Logger) (tell func() error, err error) {
-	if out == "" {
+// pastReport is the report on the demo's past, in the making.
+type pastReport struct {
+	dir, folder string
+	keep        bool // the past itself too
+	cancel      context.CancelFunc
+	ended       chan struct{}
+	verdict     string // once ended
+	err         error
+}
+
+// startPast begins to play the past beside the demo; it must be stopped. Nil if there is a report already. Without a folder to
+// keep things in, the report gets one of its own.
+func (p *program) startPast(ctx context.Context, out string, seed uint64, log *slog.Logger) (*pastReport, error) {
+	keep := out != ""
+	if !keep {
+		var err error
 		if out, err = os.MkdirTemp("", "dewline-demo-report-"); err != nil {
 			return nil, err
 		}
 	}
-	folder, dir := filepath.Join(out, "verification"), filepath.Join(out, "past")
-	for _, path := range []string{folder, dir} {
+	r := &pastReport{folder: filepath.Join(out, "verification"), dir: filepath.Join(out, "past"), keep: keep, ended: make(chan struct{})}
+	for _, path := range []string{r.folder, r.dir} {
 		if _, err := os.Stat(path); err == nil {
-			return func() error {
-				fmt.Fprintf(p.stderr, "no new report: %s is there already\n", path)
-				return nil
-			}, nil
+			fmt.Fprintf(p.stderr, "no new report: %s is there already\n", path)
+			return nil, nil
 		}
 	}
-	type result struct {
-		verdict string
-		err     error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan result, 1)
+	ctx, r.cancel = context.WithCancel(ctx)
 	now := time.Now()
 	go func() {
-		verdict, err := demoStory.play(ctx, dir, folder, seed, now, log)
-		done <- result{verdict, err}
+		defer close(r.ended)
+		r.verdict, r.err = demoStory.play(ctx, r.dir, r.folder, seed, now, log)
 	}()
-	return func() error {
-		defer cancel()
-		r := <-done
-		switch {
-		case ctx.Err() != nil:
-			return os.RemoveAll(dir) // half a past is none
-		case r.err != nil:
-			return fmt.Errorf("report on the simulated past: %w", r.err)
-		}
-		fmt.Fprintf(p.summary(), "verification report on fourteen simulated days, a roof leak and a late failure: %s\n%s\n", r.verdict, filepath.Join(folder, "report.html"))
-		return nil
-	}, nil
+	return r, nil
+}
+
+// tell waits for the report and says where it lies. A demo that is interrupted before it is made has none.
+func (r *pastReport) tell(ctx context.Context, to io.Writer) error {
+	<-r.ended
+	switch {
+	case r.err == nil:
+		fmt.Fprintf(to, "verification report on fourteen simulated days, a roof leak and a late failure: %s\n%s\n", r.verdict, filepath.Join(r.folder, "report.html"))
+	case ctx.Err() == nil:
+		return fmt.Errorf("report on the simulated past: %w", r.err)
+	}
+	return nil
+}
+
+// stop ends what is not done, waits for that, and removes what is of no use: half a past is none.
+func (r *pastReport) stop() error {
+	r.cancel()
+	<-r.ended
+	var err error
+	if r.err != nil || !r.keep {
+		err = os.RemoveAll(r.dir)
+	}
+	if r.err != nil && !r.keep {
+		err = errors.Join(err, os.RemoveAll(filepath.Dir(r.folder)))
+	}
+	return err
 }
