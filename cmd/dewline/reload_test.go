@@ -193,6 +193,10 @@ func TestReloadTheDaemon(t *testing.T) {
 	if code != 2 || strings.Count(errs, "dewline.toml:") < 2 || !strings.Contains(errs, "schedul") || !strings.Contains(errs, "adress") {
 		t.Errorf("a broken configuration: exit %d: %s", code, errs)
 	}
+	// The command may end before what the daemon wrote has come through the pipe.
+	eventually(t, "the daemon says that it refuses the configuration", func() bool {
+		return strings.Contains(d.stderr.String(), "configuration is refused")
+	})
 	if n := strings.Count(d.stderr.String(), "configuration is refused"); n != 1 {
 		t.Errorf("the daemon says so %d times", n)
 	}
