@@ -278,10 +278,10 @@ func TestAWrongPasswordStopsAtThree(t *testing.T) {
 	if n := failures(); n != 3 {
 		t.Errorf("%d attempts with a wrong password", n)
 	}
+	d.stop() // and all that it wrote has come through its pipe
 	if n := strings.Count(d.stderr.String(), "credential is suspended"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
-	d.stop()
 	d = startDaemon(t, r.config())
 	eventually(t, "the restarted daemon says that it knows", func() bool {
 		return strings.Contains(d.stderr.String(), "suspended since before this start")

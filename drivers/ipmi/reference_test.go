@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -428,9 +429,10 @@ func TestIdleSessions(t *testing.T) {
 		t.Errorf("a session that lives on is opened anew: %d exchanges, %d warm", n, warm)
 	}
 	// The BMC has ended it: its answers to the old session ID stop. One question tells, and the next time none is wasted.
-	old := c.link.s.seal.remote
+	var old atomic.Uint32 // the proxy reads it beside
+	old.Store(c.link.s.seal.remote)
 	p.set(func(d []byte) [][]byte {
-		if sealed(d) && binary.LittleEndian.Uint32(d[6:]) == old {
+		if sealed(d) && binary.LittleEndian.Uint32(d[6:]) == old.Load() {
 			return nil
 		}
 		return [][]byte{d}
@@ -438,7 +440,7 @@ func TestIdleSessions(t *testing.T) {
 	if n := read(58 * time.Second).Cost.Exchanges; n != warm+1+4 {
 		t.Errorf("%d exchanges for an ended session, %d warm", n, warm)
 	}
-	old = c.link.s.seal.remote
+	old.Store(c.link.s.seal.remote)
 	if n := read(58 * time.Second).Cost.Exchanges; n != warm+4 {
 		t.Errorf("%d exchanges once the BMC's patience is known, %d warm", n, warm)
 	}
