@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"dewline/health"
@@ -12,7 +14,10 @@ import (
 // storeReader is the embedded store as reports read it.
 type storeReader struct{ db *sqlite.DB }
 
-var _ report.Reader = storeReader{}
+var (
+	_ report.Reader      = storeReader{}
+	_ report.FleetReader = storeReader{}
+)
 
 func (r storeReader) Source() string { return "the embedded store" }
 
@@ -67,13 +72,9 @@ func (r storeReader) Faults(ctx context.Context, id health.TargetID, since, unti
 	}
 	var out []health.Fault
 	for _, f := range all {
-		if f.Closed() && f.Cleared.Before(since) {
-			continue
+		if x := openIn(f, since, until); x != nil {
+			out = append(out, *x)
 		}
-		if f.Closed() && !f.Cleared.Before(until) { // a report on a time in the past: it was open then
-			f.State, f.Cleared = health.Asserted, time.Time{}
-		}
-		out = append(out, f)
 	}
 	return out, nil
 }
@@ -99,4 +100,85 @@ func (r storeReader) Rollups(ctx context.Context, id health.TargetID, c health.C
 
 func (r storeReader) Visits(ctx context.Context, id health.TargetID, from, to time.Time, f func(*health.Visit) error) error {
 	return r.db.WalkVisits(ctx, sqlite.Range{Since: from, Until: to, Targets: []health.TargetID{id}}, nil, f)
+}
+
+// Lacks is nothing: the embedded store holds everything.
+func (r storeReader) Lacks() []report.Lack { return nil }
+
+func (r storeReader) Inventory(ctx context.Context, id health.TargetID, at time.Time) (*health.PartFacts, error) {
+	out := &health.PartFacts{}
+	var err error
+	if out.Parts, out.Identity, out.Known, err = r.db.PartsAt(ctx, id, at); err != nil {
+		return nil, err
+	}
+	known, err := r.db.Components(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	place := map[health.SeriesID]int{}
+	for _, c := range known {
+		for _, q := range c.Series {
+			f := health.SeriesFacts{SeriesID: health.SeriesID{Component: c.ID, Quantity: q.Quantity, Unit: q.Unit}, Class: c.Class, Derived: q.Derived, Thresholds: q.Thresholds}
+			k, ok := place[f.SeriesID]
+			if !ok {
+				place[f.SeriesID] = len(out.Series)
+				out.Series = append(out.Series, f)
+				continue
+			}
+			x := &out.Series[k]
+			x.Derived = x.Derived && f.Derived
+			if x.Thresholds == nil {
+				x.Thresholds = f.Thresholds
+			}
+		}
+	}
+	slices.SortFunc(out.Series, func(a, b health.SeriesFacts) int {
+		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Unit, b.Unit))
+	})
+	return out, nil
+}
+
+func (r storeReader) Days(ctx context.Context, from, until time.Time, want []health.DayQuery, f func(*health.DayFacts) error) error {
+	return r.db.Days(ctx, from, until, want, f)
+}
+
+func (r storeReader) EachFault(ctx context.Context, from, until time.Time, f func(*health.Fault) error) error {
+	all, err := r.db.Faults(ctx, sqlite.FaultFilter{Until: until})
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		x := openIn(all[i], from, until)
+		if x == nil {
+			continue
+		}
+		if err := f(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r storeReader) EachEvent(ctx context.Context, from, until time.Time, f func(*health.Event) error) error {
+	all, err := r.db.Events(ctx, from, until, "")
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if err := f(&all[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openIn is a fault opened before until as it stood then; nil if it was closed before from.
+func openIn(f health.Fault, from, until time.Time) *health.Fault {
+	if f.Closed() && f.Cleared.Before(from) {
+		return nil
+	}
+	if f.Closed() && !f.Cleared.Before(until) { // a report on a time in the past: it was open then
+		f.State, f.Cleared = health.Asserted, time.Time{}
+	}
+	return &f
 }

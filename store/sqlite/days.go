@@ -1,0 +1,178 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"dewline/health"
+)
+
+// Days calls f for each UTC day that touches from to until and each target of want: all targets of a day before those of the next, in
+// the order of want. Days of which a target has nothing are left out. What f is given is valid until it returns.
+func (db *DB) Days(ctx context.Context, from, until time.Time, want []health.DayQuery, f func(*health.DayFacts) error) error {
+	if !from.Before(until) {
+		return nil
+	}
+	reads := make([]dayReader, len(want))
+	for i := range want {
+		n, err := targetNumber(ctx, db.read, want[i].Target)
+		if err != nil {
+			return fmt.Errorf("read days of %q: %w", want[i].Target, err)
+		}
+		reads[i] = dayReader{query: &want[i], number: n, from: from, until: until}
+	}
+	for day := from.UTC().Truncate(24 * time.Hour); day.Before(until); day = day.Add(24 * time.Hour) {
+		for i := range reads {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			facts, err := reads[i].read(ctx, db, day)
+			if err != nil {
+				return fmt.Errorf("read %s of %q: %w", day.Format(time.DateOnly), want[i].Target, err)
+			}
+			if facts == nil {
+				continue
+			}
+			if err := f(facts); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dayReader reads the days of one target.
+type dayReader struct {
+	query       *health.DayQuery
+	number      int64
+	from, until time.Time
+	series      int // of the dictionary when places was made
+	// places are where a series stands: in query.Aligned, or after its end in query.Daily.
+	places map[uint32][]int
+}
+
+// learn finds the wanted series in the target's dictionary.
+func (r *dayReader) learn(ctx context.Context, tx *sql.Tx) error {
+	d, err := loadDict(ctx, tx, r.number)
+	if err != nil {
+		return err
+	}
+	r.series, r.places = len(d.series), map[uint32][]int{}
+	for n, s := range d.series {
+		id := health.SeriesID{Component: d.component(uint32(n)), Quantity: s.quantity, Unit: s.unit}
+		for i, w := range slices.Concat(r.query.Aligned, r.query.Daily) {
+			if w == id {
+				r.places[uint32(n)] = append(r.places[uint32(n)], i)
+			}
+		}
+	}
+	return nil
+}
+
+// wanted are the series asked for, and those that came into the dictionary since it was read.
+func (r *dayReader) wanted(s uint32) bool { return int(s) >= r.series || r.places[s] != nil }
+
+// read is nil if the day has nothing.
+func (r *dayReader) read(ctx context.Context, db *DB, day time.Time) (*health.DayFacts, error) {
+	if r.number == 0 {
+		return nil, nil
+	}
+	from, until := day, day.Add(24*time.Hour)
+	if r.from.After(from) {
+		from = r.from
+	}
+	if r.until.Before(until) {
+		until = r.until
+	}
+	var out *health.DayFacts
+	err := db.snapshotTx(ctx, func(tx *sql.Tx) error {
+		if r.places == nil {
+			if err := r.learn(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return eachDay(ctx, tx, r.number, from, until, r.wanted, func(_ int64, roll *rolled) error {
+			if slices.ContainsFunc(roll.series, func(s rolledSeries) bool { return int(s.id) >= r.series }) {
+				if err := r.learn(ctx, tx); err != nil {
+					return err
+				}
+			}
+			if f := r.facts(roll, day, from, until); len(f.Ticks) > 0 || slices.ContainsFunc(f.Aligned, func(a []float64) bool { return a != nil }) ||
+				slices.ContainsFunc(f.Daily, func(d health.DaySeries) bool { return d.N > 0 }) {
+				out = f
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
+func (r *dayReader) facts(roll *rolled, day, from, until time.Time) *health.DayFacts {
+	found := make([]*rolledSeries, len(r.query.Aligned)+len(r.query.Daily))
+	for i := range roll.series {
+		s := &roll.series[i]
+		for _, k := range r.places[s.id] {
+			if found[k] != nil { // one that was read, and one that was computed
+				both := found[k].plus(*s)
+				found[k] = &both
+				continue
+			}
+			found[k] = s
+		}
+	}
+	out := &health.DayFacts{
+		Target: r.query.Target, Day: day, Aligned: make([][]float64, len(r.query.Aligned)), Daily: make([]health.DaySeries, len(r.query.Daily)),
+		Ticks: ticksWithin(roll, day, from, until),
+	}
+	for k, s := range found {
+		if s == nil {
+			continue
+		}
+		for i := range s.buckets {
+			b := &s.buckets[i]
+			at := day.Add(time.Duration(b.at) * rollupSpan)
+			if at.Before(from) || !at.Before(until) {
+				continue
+			}
+			x := health.Rollup{At: at, Span: rollupSpan, N: b.n, Min: b.min, Max: b.max, Sum: b.sum, Last: b.last, Hist: b.hist}
+			if k < len(out.Aligned) {
+				if out.Aligned[k] == nil {
+					out.Aligned[k] = slices.Repeat([]float64{math.NaN()}, health.StepsPerDay)
+				}
+				out.Aligned[k][b.at] = x.Mean()
+				continue
+			}
+			d := &out.Daily[k-len(out.Aligned)]
+			if x.Unit = r.query.Daily[k-len(out.Aligned)].Unit; d.N > 0 {
+				x = d.Merge(x)
+			}
+			d.Rollup, d.Steps = x, d.Steps+1
+		}
+	}
+	return out
+}
+
+// ticksWithin are the ticks of the hours that begin in the time asked for.
+func ticksWithin(r *rolled, day, from, until time.Time) []health.TickCount {
+	var ticks [tierCount]health.TickCount
+	for _, t := range r.ticks {
+		at := day.Add(time.Duration(t.hour) * time.Hour)
+		if t.tier >= len(ticks) || at.Before(from) || !at.Before(until) {
+			continue
+		}
+		c := &ticks[t.tier]
+		c.Done, c.Late, c.Failed, c.Missed = c.Done+int(t.counts[0]), c.Late+int(t.counts[1]), c.Failed+int(t.counts[2]), c.Missed+int(t.counts[3])
+	}
+	var out []health.TickCount
+	for t, c := range ticks {
+		if c.Done+c.Late+c.Failed+c.Missed > 0 {
+			c.Tier = health.Tier(t)
+			out = append(out, c)
+		}
+	}
+	return out
+}
