@@ -134,7 +134,11 @@ func gather(s *health.Snapshot) view {
 		components[s.Components[i].ID] = &s.Components[i]
 	}
 	for _, r := range s.Readings {
-		v.has[key{r.Component, r.Quantity}] = true
+		k := key{r.Component, r.Quantity}
+		if v.has[k] {
+			continue // a driver that gives one quantity of one part twice: the first counts, and is judged once
+		}
+		v.has[k] = true
 		c := components[r.Component]
 		if c == nil || c.Presence == health.Absent {
 			continue

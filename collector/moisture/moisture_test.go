@@ -212,6 +212,22 @@ func TestDeriveHoldsAgainstTheWettestAir(t *testing.T) {
 	}
 }
 
+func TestDeriveTakesAReadingThatCameTwiceOnce(t *testing.T) {
+	s := snapshot(sensor{"Room Humidity", "", "a", true, 60}, sensor{"Room Temp", "", "a", false, 25}, sensor{"Inlet Temp", "", "a", false, 25})
+	n := len(s.Readings)
+	s.Readings = append(s.Readings, s.Readings...)
+	moisture.Derive(s, plain)
+	got := map[health.Quantity]int{}
+	for _, r := range s.Readings[2*n:] {
+		got[r.Quantity]++
+	}
+	for _, q := range []health.Quantity{health.DewPoint, health.DewPointError, health.CondensationMargin, health.MarginError} {
+		if got[q] != 1 {
+			t.Errorf("%s derived %d times", q, got[q])
+		}
+	}
+}
+
 func TestDeriveSurvivesAnySnapshot(t *testing.T) {
 	moisture.Derive(nil, moisture.Input{})
 	rapid.Check(t, func(t *rapid.T) {
