@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,7 +107,7 @@ func noise(seed uint64) func(netFn, cmd, lun byte, data []byte) (byte, []byte, b
 }
 
 // TestHostileBMCsDoNotHoldUpTheOthers: many of a fleet mean harm, in every way at once, over both protocols. The others keep their schedule; nobody
-// is written to, no other host is asked, nothing grows without bound, and afterwards nothing is left running. 160 good and 40 hostile BMCs with
+// is written to, no other host is asked, nothing grows without bound, and afterwards nothing of ours is left running. 160 good and 40 hostile BMCs with
 // DEWLINE_LONG, 20 of each without.
 func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 	good, hostile, every, ticks := 20, 20, 10*time.Second, 3
@@ -172,7 +173,6 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 		sims[id] = x
 		jobs = append(jobs, collector.Job{Target: target, Schedule: map[health.Tier]schedule.Spec{health.TierReadings: spec, health.TierEvents: spec}})
 	}
-	before := runtime.NumGoroutine()
 
 	var mu sync.Mutex
 	visits := map[health.TargetID][]*health.Visit{}
@@ -267,5 +267,23 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 		t.Errorf("only these ways: %v", met)
 	}
 	t.Logf("%d good BMCs did %d ticks beside %d hostile ones: %v", good, done, hostile, met)
-	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before+2 }) // the servers' connections end a moment later
+	var left []string
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the collector's goroutines:\n%s", strings.Join(left, "\n\n"))
+		}
+	})
+	eventually(t, "no goroutine of the collector's is left", func() bool {
+		left = goroutinesOf("dewline/collector", "dewline/drivers/", "net/http.(*persistConn)", "net/http.(*Transport)")
+		return len(left) == 0
+	})
+}
+
+// goroutinesOf is the stacks of this process that name one of the given functions. The simulated servers' own goroutines are not the collector's.
+func goroutinesOf(names ...string) []string {
+	stacks := make([]byte, 16<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return slices.DeleteFunc(strings.Split(string(stacks), "\n\n"), func(stack string) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(stack, name) })
+	})
 }
