@@ -41,6 +41,7 @@ type mockup struct {
 	docs  map[string]*Document
 	list  []*Document
 	total int64
+	most  int64     // what total may be
 	time  time.Time // of the newest file
 }
 
@@ -55,8 +56,8 @@ func (m *mockup) wants(name string, size int64) (string, error) {
 	if _, twice := m.docs[url]; twice {
 		return "", damaged("%s is there twice", url)
 	}
-	if m.total += size; m.total > maxTotal || len(m.list) >= maxEntries {
-		return "", damaged("more than %d files or %d MiB", maxEntries, maxTotal>>20)
+	if m.total += size; m.total > m.most || len(m.list) >= maxEntries {
+		return "", damaged("more than %d files or %d MiB", maxEntries, m.most>>20)
 	}
 	return url, nil
 }
@@ -83,8 +84,8 @@ func (m *mockup) recording() (*Recording, error) {
 	}, nil
 }
 
-func readMockup(t *tar.Reader, h *tar.Header, limited *io.LimitedReader) (*Recording, error) {
-	m := &mockup{docs: map[string]*Document{}}
+func readMockup(t *tar.Reader, h *tar.Header, limited *io.LimitedReader, total int64) (*Recording, error) {
+	m := &mockup{docs: map[string]*Document{}, most: total}
 	for n := 0; ; n++ {
 		if n > 2*maxEntries {
 			return nil, damaged("more than %d entries", 2*maxEntries)
@@ -109,7 +110,7 @@ func readMockup(t *tar.Reader, h *tar.Header, limited *io.LimitedReader) (*Recor
 			return nil, damaged("%v", err)
 		}
 		if limited.N <= 0 {
-			return nil, damaged("unpacked it is larger than %d MiB", maxTotal>>20)
+			return nil, damaged("unpacked it is larger than %d MiB", total>>20)
 		}
 	}
 	return m.recording()
@@ -121,7 +122,7 @@ func openFolder(dir string) (*Recording, error) {
 		return nil, err //nolint:wrapcheck // names the folder
 	}
 	defer root.Close() //nolint:errcheck // read only
-	m := &mockup{docs: map[string]*Document{}}
+	m := &mockup{docs: map[string]*Document{}, most: maxTotal}
 	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err

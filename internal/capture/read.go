@@ -69,20 +69,23 @@ func Open(file string) (*Recording, error) {
 }
 
 // Read reads a recording, or a mock-up, from a .tar.gz stream.
-func Read(from io.Reader) (*Recording, error) {
+func Read(from io.Reader) (*Recording, error) { return read(from, maxTotal) }
+
+// read is Read with a bound on what is unpacked.
+func read(from io.Reader, total int64) (*Recording, error) {
 	z, err := gzip.NewReader(bufio.NewReader(io.LimitReader(from, maxFile)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a .tar.gz file", ErrNoRecording)
 	}
 	defer z.Close() //nolint:errcheck // read only
-	limited := &io.LimitedReader{R: z, N: maxTotal + 1}
+	limited := &io.LimitedReader{R: z, N: total + 1}
 	t := tar.NewReader(limited)
 	h, err := t.Next()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNoRecording, err) //nolint:errorlint // told, not judged
 	}
 	if h.Name != manifestName {
-		return readMockup(t, h, limited)
+		return readMockup(t, h, limited, total)
 	}
 	var m Manifest
 	b, err := readEntry(t, h)
@@ -117,7 +120,7 @@ func Read(from io.Reader) (*Recording, error) {
 		return nil, damaged("%v", err)
 	}
 	if limited.N <= 0 {
-		return nil, damaged("unpacked it is larger than %d MiB", maxTotal>>20)
+		return nil, damaged("unpacked it is larger than %d MiB", total>>20)
 	}
 	return assemble(m, got)
 }
