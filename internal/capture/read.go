@@ -79,13 +79,21 @@ func read(from io.Reader, total int64) (*Recording, error) {
 	}
 	defer z.Close() //nolint:errcheck // read only
 	limited := &io.LimitedReader{R: z, N: total + 1}
-	t := tar.NewReader(limited)
+	r, err := unpack(limited, total)
+	if limited.N <= 0 { // whatever the reader made of the end
+		return nil, damaged("unpacked it is larger than %d MiB", total>>20)
+	}
+	return r, err
+}
+
+func unpack(from io.Reader, total int64) (*Recording, error) {
+	t := tar.NewReader(from)
 	h, err := t.Next()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrNoRecording, err) //nolint:errorlint // told, not judged
 	}
 	if h.Name != manifestName {
-		return readMockup(t, h, limited, total)
+		return readMockup(t, h, total)
 	}
 	var m Manifest
 	b, err := readEntry(t, h)
@@ -116,11 +124,8 @@ func read(from io.Reader, total int64) (*Recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(io.Discard, limited); err != nil { // the checksum of gzip itself stands at the end
+	if _, err := io.Copy(io.Discard, from); err != nil { // the checksum of gzip itself stands at the end
 		return nil, damaged("%v", err)
-	}
-	if limited.N <= 0 {
-		return nil, damaged("unpacked it is larger than %d MiB", total>>20)
 	}
 	return assemble(m, got)
 }

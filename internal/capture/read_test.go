@@ -10,8 +10,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strconv"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
