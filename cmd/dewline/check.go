@@ -100,9 +100,9 @@ type connectDoc struct {
 const connectTimeout = time.Minute
 
 func (p *program) connect(ctx context.Context, cfg *config.Config, again bool, pins *pinning, output format) error {
-	guard, err := newLockout(ctx, cfg.DataDir, again)
+	guard, err := p.lockout(ctx, cfg.DataDir, again)
 	if err != nil {
-		p.warnDenials(err)
+		return err
 	}
 	docs := make([]chan connectDoc, len(cfg.Targets))
 	slots := make(chan struct{}, pollParallel)

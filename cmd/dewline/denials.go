@@ -282,6 +282,18 @@ func (l *lockout) leave(t *config.Target, v *health.Visit) error {
 	return editDenials(l.dataDir, func(ds []denial) []denial { return withVisit(ds, t, v, time.Now().UTC().Round(0)) })
 }
 
+// lockout is newLockout, whose error is told as a warning; only a store that is newer than this program is one that ends the command.
+func (p *program) lockout(ctx context.Context, dataDir string, again bool) (*lockout, error) {
+	guard, err := newLockout(ctx, dataDir, again)
+	if errors.Is(err, sqlite.ErrNewer) {
+		return nil, err
+	}
+	if err != nil {
+		p.warnDenials(err)
+	}
+	return guard, nil
+}
+
 // newLockout reads what is known of denied logins. The error is that something is there and cannot be read.
 func newLockout(ctx context.Context, dataDir string, again bool) (*lockout, error) {
 	l := &lockout{dataDir: dataDir, access: map[health.TargetID]health.Access{}, again: again, creds: map[string]*tried{}}
@@ -289,16 +301,17 @@ func newLockout(ctx context.Context, dataDir string, again bool) (*lockout, erro
 	if dataDir == "" {
 		return l, nil
 	}
-	var err error
-	if l.denials, err = readDenials(dataDir); err != nil {
-		return l, fmt.Errorf("whether logins were denied before is not known: %w", err)
+	denials, unreadable := readDenials(dataDir)
+	if unreadable != nil {
+		unreadable = fmt.Errorf("whether logins were denied before is not known: %w", unreadable)
 	}
+	l.denials = denials
 	db, err := sqlite.OpenReadOnly(ctx, dataDir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || !storeThere(dataDir) {
-			return l, nil
+			return l, unreadable
 		}
-		return l, fmt.Errorf("whether logins were denied before is not known: %w", err)
+		return l, errors.Join(unreadable, fmt.Errorf("whether logins were denied before is not known: %w", err))
 	}
 	defer db.Close()
 	statuses, err := db.Statuses(ctx)
@@ -308,7 +321,7 @@ func newLockout(ctx context.Context, dataDir string, again bool) (*lockout, erro
 	for _, s := range statuses {
 		l.access[s.Target] = s.Access
 	}
-	return l, nil
+	return l, unreadable
 }
 
 func storeThere(dataDir string) bool {

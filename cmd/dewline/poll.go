@@ -92,9 +92,9 @@ func (p *program) poll(ctx context.Context, f pollFlags, names []string, output 
 		return err
 	}
 
-	guard, err := newLockout(ctx, dataDir, f.tryDenied)
+	guard, err := p.lockout(ctx, dataDir, f.tryDenied)
 	if err != nil {
-		p.warnDenials(err)
+		return err
 	}
 	// Targets are read side by side and printed in their order, each as soon as those before it are.
 	docs := make([]chan *pollDoc, len(targets))

@@ -105,9 +105,9 @@ func (p *program) record(ctx context.Context, f recordFlags, names []string) err
 		if err := noDaemon(ctx, dataDir, t.ID); err != nil {
 			return err
 		}
-		guard, err := newLockout(ctx, dataDir, false)
+		guard, err := p.lockout(ctx, dataDir, false)
 		if err != nil {
-			p.warnDenials(err)
+			return err
 		}
 		if why := guard.refusal(t); why != "" {
 			return &exitError{exitTargets, fmt.Errorf("record %s: %s", t.ID, strings.Replace(why, ", or --try-denied", "", 1))}

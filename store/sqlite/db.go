@@ -36,6 +36,7 @@ type DB struct {
 	o         Options
 	readOnly  bool
 	lock      *os.File
+	opened    os.FileInfo // of the database file
 	read      *sql.DB // pool, query_only
 	names     names   // dictionaries of committed visits
 
@@ -83,6 +84,10 @@ func open(ctx context.Context, dir string, o Options, ms migrations) (_ *DB, err
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	path := filepath.Join(dir, fileName)
+	if err := ms.refuseNewer(ctx, path); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -91,7 +96,7 @@ func open(ctx context.Context, dir string, o Options, ms migrations) (_ *DB, err
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	db := &DB{
-		dir: dir, path: filepath.Join(dir, fileName), o: o, lock: lock, ops: make(chan *op, o.CommitMax),
+		dir: dir, path: path, o: o, lock: lock, ops: make(chan *op, o.CommitMax),
 		finished: make(chan struct{}), changed: make(chan struct{}),
 	}
 	defer func() {
@@ -110,7 +115,7 @@ func open(ctx context.Context, dir string, o Options, ms migrations) (_ *DB, err
 			return nil, err
 		}
 	}
-	db.write, err = sql.Open("sqlite", dsn(db.path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
+	db.write, err = sql.Open("sqlite", dsn(db.path, "rw", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +128,9 @@ func open(ctx context.Context, dir string, o Options, ms migrations) (_ *DB, err
 		return nil, err
 	}
 	if err := db.openRead(ctx, "rw"); err != nil {
+		return nil, err
+	}
+	if db.opened, err = os.Stat(db.path); err != nil {
 		return nil, err
 	}
 	w := &writer{db: db, targets: map[string]*writerTarget{}}
@@ -154,6 +162,9 @@ func OpenReadOnly(ctx context.Context, dir string) (_ *DB, err error) {
 	}
 	ms, err := readMigrations(embedded)
 	if err != nil {
+		return nil, err
+	}
+	if err := ms.refuseNewer(ctx, db.path); err != nil {
 		return nil, err
 	}
 	if err := db.openRead(ctx, "ro"); err != nil {
@@ -188,6 +199,19 @@ func (db *DB) openRead(ctx context.Context, mode string) error {
 func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}, "_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
+}
+
+// inPlace gives an error if the database is no longer what its path leads to: its folder was moved, removed, or has another file system
+// mounted over it. Whoever has a file open can go on writing to it, and nobody would find that again.
+func (db *DB) inPlace() error {
+	now, err := os.Stat(db.path)
+	if err != nil {
+		return fmt.Errorf("the store is gone from its place: %w", err)
+	}
+	if !os.SameFile(db.opened, now) {
+		return fmt.Errorf("%s is another file than the one that was opened: bring that back, or restart dewline to go on with the new one", db.path)
+	}
+	return nil
 }
 
 // Close commits what Record has accepted, and closes the store. It may be called more than once.

@@ -64,7 +64,7 @@ func (ms migrations) check(ctx context.Context, c *sql.Conn) (version int, err e
 	case app != applicationID:
 		return 0, errors.New("not a dewline store")
 	case version > len(ms):
-		return version, fmt.Errorf("%w: schema %d, this program knows up to %d", ErrNewer, version, len(ms))
+		return version, newer(version, len(ms))
 	}
 	return version, nil
 }

@@ -191,6 +191,9 @@ func (w *writer) recovered() {
 
 // transact does the batch. Without savepoints the first error ends it; alone tells that it was an op's own error.
 func (w *writer) transact(ctx context.Context, batch []*op, savepoints bool) (alone bool, err error) {
+	if err := w.db.inPlace(); err != nil {
+		return false, err
+	}
 	if w.conn == nil {
 		if err := w.connect(ctx); err != nil {
 			return false, err
