@@ -37,8 +37,8 @@ type DB struct {
 	readOnly  bool
 	lock      *os.File
 	opened    os.FileInfo // of the database file
-	read      *sql.DB // pool, query_only
-	names     names   // dictionaries of committed visits
+	read      *sql.DB     // pool, query_only
+	names     names       // dictionaries of committed visits
 
 	write    *sql.DB // one connection, the writer goroutine's
 	ops      chan *op
