@@ -112,6 +112,7 @@ func (w *watcher) commit(v *health.Visit) {
 	}
 	w.publish()
 	w.sayAccess(before, w.known.Access, v)
+	w.gaps.say(context.WithoutCancel(w.ctx), w.log, v)
 	if before.State != health.AccessOK && w.known.Access.State == health.AccessOK {
 		w.catchUp()
 	}

@@ -27,6 +27,7 @@ type watcher struct {
 	known *health.Known
 	owed  *health.Access // known's, if the store has not got it yet
 	src   Source
+	gaps  gapLog
 	asks  <-chan ask
 	post  <-chan Job
 	pulse *pulse

@@ -181,7 +181,7 @@ func TestHostileDatagrams(t *testing.T) {
 			return [][]byte{bad, d}
 		}
 	}
-	var last []byte
+	var last, held []byte
 	lose := 0
 	for _, x := range []struct {
 		name        string
@@ -246,9 +246,31 @@ func TestHostileDatagrams(t *testing.T) {
 			}
 			return [][]byte{d}
 		}, nil},
+		{"every fifth answer overtaken by the one after it", nil, func(d []byte) [][]byte {
+			if lose++; held == nil && lose%5 == 0 {
+				held = d
+				return nil
+			}
+			out := [][]byte{d}
+			if held != nil {
+				out, held = append(out, held), nil
+			}
+			return out
+		}, nil},
+		{"every fifth request overtaken by its own repetition", func(d []byte) [][]byte {
+			if lose++; held == nil && lose%5 == 0 {
+				held = d
+				return nil
+			}
+			out := [][]byte{d}
+			if held != nil {
+				out, held = append(out, held), nil
+			}
+			return out
+		}, nil, nil},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			last, lose = nil, 0
+			last, held, lose = nil, nil, 0
 			p := newProxy(t, reference(t, 3, 17), "127.0.0.1:0")
 			p.set(x.toBMC, x.toUs)
 			c := openAt(t, p.address(), func(o *Options) { o.Timeout = 100 * time.Millisecond })

@@ -32,12 +32,7 @@ func follow(cur *cursor, lst *listing, limit int, info *health.LogInfo) ([]entry
 		next.Generation = cur.Generation
 	default:
 		next.Generation = cur.Generation
-		at := -1
-		for _, m := range cur.Marks {
-			if at = slices.IndexFunc(all, func(e entry) bool { return e.mark == m }); at >= 0 {
-				break
-			}
-		}
+		at := cur.place(all)
 		switch {
 		case at >= 0:
 			fresh = all[at+1:]
@@ -65,6 +60,27 @@ func follow(cur *cursor, lst *listing, limit int, info *health.LogInfo) ([]entry
 		next.Count = len(all)
 	}
 	return fresh, next
+}
+
+// place is where the newest entry that is known stands, -1 if none does. If the newest are gone and an older one is there, somebody deleted
+// them, or the log was cleared and has an entry of the same number, second and words again: then what stands before it is not what stood there.
+func (c *cursor) place(all []entry) int {
+	for j, m := range c.Marks {
+		at := slices.IndexFunc(all, func(e entry) bool { return e.mark == m })
+		if at < 0 {
+			continue
+		}
+		if j == 0 {
+			return at
+		}
+		for k := 1; k <= at && j+k < len(c.Marks); k++ {
+			if all[at-k].mark != c.Marks[j+k] {
+				return -1
+			}
+		}
+		return at
+	}
+	return -1
 }
 
 // wrapped tells a log that went on past everything known from one that was cleared: its IDs go on.

@@ -247,16 +247,19 @@ func (v *visit) listLog(l *logService, cur *cursor, limit int) (listing, *health
 		l.Order = map[bool]string{true: "newest first", false: "oldest first"}[lst.newest]
 	}
 	if next == "" {
-		if !lst.newest {
-			v.proveSkip(l, &lst)
-		} else {
+		switch {
+		case spelled(lst.entries):
+			byNumber(&lst)
+		case lst.newest:
 			slices.Reverse(lst.entries)
+		default:
+			v.proveSkip(l, &lst)
 		}
 		return lst, nil
 	}
 	if !lst.newest && cur == nil && lst.total != nil && *lst.total > limit && limit > 0 && l.Skip >= 0 {
 		// Oldest first and long: the newest are at the end.
-		if tail, ok := v.listFrom(l, *lst.total-limit); ok && len(tail.entries) > 0 && tail.entries[0].mark != lst.entries[0].mark {
+		if tail, ok := v.listFrom(l, *lst.total-limit); ok && len(tail.entries) > 0 && tail.entries[0].mark != lst.entries[0].mark && inOrder(lst.entries, tail.entries) {
 			l.Skip = 1
 			return tail, nil
 		}
@@ -300,7 +303,9 @@ func (v *visit) listLog(l *logService, cur *cursor, limit int) (listing, *health
 		}
 		next = following
 	}
-	if lst.newest {
+	if spelled(lst.entries) {
+		byNumber(&lst)
+	} else if lst.newest {
 		slices.Reverse(lst.entries)
 	}
 	return lst, nil
@@ -334,20 +339,6 @@ func (v *visit) proveSkip(l *logService, lst *listing) {
 	if l.Skip = -1; ok && len(tail.entries) == 1 && tail.entries[0].mark == lst.entries[len(lst.entries)-1].mark {
 		l.Skip = 1
 	}
-}
-
-// newestFirst tells the order of a page by the first pair of entries that differ in time, else by their numbers.
-func newestFirst(l []entry) bool {
-	if len(l) < 2 {
-		return false
-	}
-	a, b := l[0], l[len(l)-1]
-	if x, y := created(&a.doc), created(&b.doc); !x.IsZero() && !y.IsZero() && !x.Equal(y) {
-		return x.After(y)
-	}
-	x, ok := numericID(a.ID)
-	y, ok2 := numericID(b.ID)
-	return ok && ok2 && x > y
 }
 
 type logPageDoc struct {

@@ -22,6 +22,7 @@ type logMachine struct {
 	page     int    // 0: no pages
 	skip     bool   // honours $skip
 	links    bool   // members are links only
+	spelled  bool   // 100 before 99
 	failFrom int    // pages from this $skip on answer 500
 }
 
@@ -46,6 +47,9 @@ func newLogMachine(t *testing.T) *logMachine {
 		ids := slices.Clone(m.ids)
 		if m.newest {
 			slices.Reverse(ids)
+		}
+		if m.spelled {
+			slices.SortFunc(ids, func(a, b int) int { return strings.Compare(strconv.Itoa(a), strconv.Itoa(b)) })
 		}
 		from := 0
 		q, _ := url.ParseQuery(r.URL.RawQuery)
@@ -109,6 +113,9 @@ func TestLogsAreReadOnceInAnyOrder(t *testing.T) {
 		{"newest first, in pages", func(m *logMachine) { m.newest, m.page = true, 50 }},
 		{"oldest first, in pages, with $skip", func(m *logMachine) { m.page, m.skip = 50, true }},
 		{"oldest first, one page, with $skip", func(m *logMachine) { m.skip = true }},
+		{"in the order of their digits, one page", func(m *logMachine) { m.spelled = true }},
+		{"in the order of their digits, in pages", func(m *logMachine) { m.spelled, m.page = true, 50 }},
+		{"in the order of their digits, with $skip", func(m *logMachine) { m.spelled, m.page, m.skip = true, 50, true }},
 		{"links only", func(m *logMachine) { m.links = true }},
 		{"links only, newest first", func(m *logMachine) { m.links, m.newest = true, true }},
 	} {

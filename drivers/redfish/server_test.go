@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -59,7 +60,7 @@ func newService(t testing.TB, tree map[string]string) *service {
 			s.mu.Unlock()
 		}
 	}
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Server.Close)
 	return s
@@ -174,6 +175,12 @@ func (s *service) counts() (requests []string, conns int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests), s.conns
+}
+
+func (s *service) sessionCounts() (created, deleted, failed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.created, s.deleted, s.failed
 }
 
 // options are the client's for a test service, which is trusted by its pinned certificate.
