@@ -107,8 +107,10 @@ func TestRequestsAtTheDefaultSchedule(t *testing.T) {
 			if rate > c.most {
 				t.Errorf("%.2f requests a minute, at most %g", rate, c.most)
 			}
-			if s.connections > 0 {
-				t.Errorf("%d new connections", s.connections)
+			// None, unless this machine is so busy that net/http has not noted within 50 ms that a request was written whose answer it has: then it
+			// does not use that connection again. A driver that does not keep its connections makes one for each visit at least.
+			if s.connections > s.visits/50 {
+				t.Errorf("%d new connections in %d visits", s.connections, s.visits)
 			}
 		})
 	}
