@@ -35,6 +35,9 @@ type Config struct {
 	Probes []Probe
 	// LeakSensors are what is known of IPMI leak sensors, whichever target they are of.
 	LeakSensors []LeakSensor
+	// SiteBudgets, RackBudgets and Feeds are what power there is, for the capacity review.
+	SiteBudgets, RackBudgets []Budget
+	Feeds                    []Feed
 
 	// Warnings are what works and should not stay: inline secrets, TLS that is not verified, two targets of one BMC.
 	Warnings []Fault
@@ -88,6 +91,8 @@ type Target struct {
 	Quirks       map[string][]quirk.Quirk      // those of the configuration, by driver
 	QuirksOff    map[string][]string           // names of rows, by driver
 	LeakSensors  []LeakSensor                  // IPMI: those of the configuration
+	// Installed and WarrantyUntil are dates; zero: not told.
+	Installed, WarrantyUntil time.Time
 }
 
 // Credential is a name and a password. The password is resolved when a session is opened.

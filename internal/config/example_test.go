@@ -97,6 +97,20 @@ func TestTheCommentedExamplesParseToTheDefaults(t *testing.T) {
 	if p := got.Probes; len(p) != 1 || p[0].ID != "room-1" || p[0].Driver != "push" || len(p[0].Sensors) != 1 || p[0].Sensors[0].Scale != 1 || p[0].Sensors[0].Tags["source"] != "10.0.0.9" {
 		t.Errorf("[[probe]] of the example: %+v", p)
 	}
+	supply := func(amps, volts float64) Supply {
+		s := defaultSupply()
+		s.Amps, s.Volts = amps, volts
+		return s
+	}
+	if diff := cmp.Diff([]Budget{{Name: "bontang", Supply: supply(63, 400)}}, got.SiteBudgets); diff != "" {
+		t.Errorf("[[site]] of the example (-default +file):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Budget{{Name: "A1", Supply: supply(32, 230)}}, got.RackBudgets); diff != "" {
+		t.Errorf("[[rack]] of the example (-default +file):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Feed{{Name: "A1-left", PSUs: []string{"psu/1", "PSU 1"}, Supply: supply(16, 230)}}, got.Feeds); diff != "" {
+		t.Errorf("[[feed]] of the example (-default +file):\n%s", diff)
+	}
 	backup.Path = "/mnt/backup/dewline"
 	if diff := cmp.Diff(backup, got.Backup, compare); diff != "" {
 		t.Errorf("[backup] of the example differs from the defaults (-default +file):\n%s", diff)

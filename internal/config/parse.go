@@ -164,6 +164,7 @@ func (c *checker) file(raw *rawFile) *Config {
 	c.probes(cfg, raw)
 	c.airs(cfg, raw)
 	c.leakSensors(cfg, raw)
+	c.supplies(cfg, raw)
 	if c.has("influxdb") {
 		c.influxdb(influx, &raw.InfluxDB)
 		cfg.InfluxDB = influx

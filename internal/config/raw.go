@@ -21,6 +21,9 @@ type rawFile struct {
 	Input       rawInput        `toml:"input"`
 	Probes      []rawProbe      `toml:"probe"`
 	LeakSensors []rawLeakSensor `toml:"leak_sensor"`
+	Sites       []rawSite       `toml:"site"`
+	Racks       []rawRack       `toml:"rack"`
+	Feeds       []rawFeed       `toml:"feed"`
 }
 
 type rawQuirk struct {
@@ -104,11 +107,14 @@ type rawTarget struct {
 	Position   int               `toml:"position"`
 	Labels     map[string]string `toml:"labels"`
 	Origin     string            `toml:"origin"`
-	Expect     rawExpect         `toml:"expect"`
-	Schedule   rawTiers          `toml:"schedule"`
-	TLS        rawTLS            `toml:"tls"`
-	Redfish    rawRedfish        `toml:"redfish"`
-	IPMI       rawIPMI           `toml:"ipmi"`
+	// Dates; what they are for is the capacity review.
+	Installed     string     `toml:"installed"`
+	WarrantyUntil string     `toml:"warranty_until"`
+	Expect        rawExpect  `toml:"expect"`
+	Schedule      rawTiers   `toml:"schedule"`
+	TLS           rawTLS     `toml:"tls"`
+	Redfish       rawRedfish `toml:"redfish"`
+	IPMI          rawIPMI    `toml:"ipmi"`
 }
 
 type rawExpect struct {

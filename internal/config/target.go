@@ -142,6 +142,7 @@ func (c *checker) target(path string, def *Target, raw *rawTarget, common *Sched
 		t.Position = raw.Position
 	}
 	t.Labels = c.labels(path+".labels", raw.Labels)
+	c.dates(path, &t, raw)
 	for key, n := range map[string]struct {
 		n  int
 		to **int
