@@ -132,10 +132,10 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 			continue // no data: said below
 		}
 		if c.Share < minVisits {
-			rs.add("visits", c.Window, "reason.visits", c.Done, c.Due, percent(c.Share), c.Longest)
+			rs.add("visits", c.Window, "reason.visits", c.Done, c.Due, report.Percent(c.Share), c.Longest)
 		}
 		if n := len(c.Worst); n > 0 {
-			rs.add("parts", c.Window, "reason.parts", n, c.Tracked, h.label(c.Worst[0].Component), percent(c.Worst[0].Share))
+			rs.add("parts", c.Window, "reason.parts", n, c.Tracked, h.label(c.Worst[0].Component), report.Percent(c.Worst[0].Share))
 		}
 		if c.Frozen > 0 {
 			rs.add("parts", c.Window, "reason.frozen", c.Frozen)
@@ -157,7 +157,7 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 		if w.SoakCounted < w.SoakPlanned {
 			id = "soak_fault"
 		}
-		rs.add(id, "soak", "reason.restarted", stamp(w.Restarted))
+		rs.add(id, "soak", "reason.restarted", report.Stamp(w.Restarted))
 	}
 	if w.PowerMedian == nil && hasBaseline {
 		rs.add("observed", "soak", "reason.no_meter")
@@ -192,7 +192,7 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 		controls.compare(s.Deviations)
 		for _, d := range s.Deviations {
 			if d.Result == "changed" {
-				rs.add("observed", "soak", "reason.deviation", h.label(d.Component), string(d.Quantity), figure(d.Difference), string(d.Unit))
+				rs.add("observed", "soak", "reason.deviation", h.label(d.Component), string(d.Quantity), report.Digits(d.Difference), string(d.Unit))
 			}
 		}
 	}
@@ -304,15 +304,15 @@ func (h *history) judgeFaults(rs *reasons, q *Request, evidence time.Time) {
 		since := !f.Opened.Before(evidence) && !f.AtStart || escalated[f.ID]
 		switch {
 		case !f.Closed() && since && grave(&f):
-			rs.add("critical_open", "", "reason.open", f.Message, stamp(f.Opened))
+			rs.add("critical_open", "", "reason.open", f.Message, report.Stamp(f.Opened))
 		case !f.Closed() && since && f.Kind == health.KindAbsentRemoved:
 			// judged as a part
 		case !f.Closed() && since:
-			rs.add("observed", "", "reason.open", f.Message, stamp(f.Opened))
+			rs.add("observed", "", "reason.open", f.Message, report.Stamp(f.Opened))
 		case !f.Closed() && f.Severity >= health.SeverityWarning:
-			rs.add("observed", "", "reason.open_before", f.Message, stamp(f.Opened))
+			rs.add("observed", "", "reason.open_before", f.Message, report.Stamp(f.Opened))
 		case since && f.Severity >= health.SeverityWarning:
-			rs.add("observed", "", "reason.was_open", f.Message, stamp(f.Opened), stamp(f.Cleared))
+			rs.add("observed", "", "reason.was_open", f.Message, report.Stamp(f.Opened), report.Stamp(f.Cleared))
 		}
 	}
 	momentary := 0
@@ -331,7 +331,7 @@ func (h *history) judgeLogs(rs *reasons) {
 	say := func(message string, at time.Time) {
 		if !seen[message] {
 			seen[message] = true
-			rs.add("log", "", "reason.log", message, stamp(at))
+			rs.add("log", "", "reason.log", message, report.Stamp(at))
 		}
 	}
 	// Of the log itself: what stands in it is another matter.

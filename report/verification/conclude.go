@@ -5,7 +5,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"dewline/health"
@@ -118,30 +117,8 @@ func controlsOf(ctx context.Context, r report.Reader, q *Request, byName map[hea
 func (c *controlSet) compare(ds []Deviation) {
 	for i := range ds {
 		if v := c.diffs[string(ds[i].Component)+"\x00"+string(ds[i].Quantity)]; len(v) > 0 {
-			m := median(v)
+			m := report.Median(v)
 			ds[i].Control = &m
 		}
 	}
-}
-
-func percent(share float64) string {
-	// Never rounded up to what it is not: 98.96 % is not 99 %.
-	return strconv.FormatFloat(math.Floor(share*1000)/10, 'f', 1, 64)
-}
-
-func figure(v float64) string {
-	switch a := math.Abs(v); {
-	case a >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case a >= 1:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 3, 64)
-}
-
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.Format(time.RFC3339)
 }

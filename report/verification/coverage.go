@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/report"
 )
 
 // dues is how many ticks of each tier were due in a window, and how many of them were read.
@@ -146,7 +147,7 @@ func (h *history) expectedOf(hours []*health.HourFacts, rate tierRates) expected
 	}
 	for k, n := range series {
 		if 2*len(n) >= on {
-			e.series[k] = nearestTier(median(n), rate, h.part(k.component).Tier)
+			e.series[k] = nearestTier(report.Median(n), rate, h.part(k.component).Tier)
 		}
 	}
 	for id, n := range parts {
@@ -224,7 +225,7 @@ func rateOf(hours []*health.HourFacts) tierRates {
 			}
 			n = append(n, float64(sum))
 		}
-		rate[t] = median(n)
+		rate[t] = report.Median(n)
 	}
 	return rate
 }

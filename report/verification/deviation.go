@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/report"
 )
 
 // margins are within which a sensor counts as unchanged, and beyond which as changed. They are published with every report.
@@ -76,7 +77,7 @@ func (h *history) inletKey(hours []*health.HourFacts) (seriesKey, bool) {
 	for _, f := range hours {
 		for i := range f.Series {
 			s := &f.Series[i]
-			if s.Quantity != health.Temperature || s.Derived || !isInlet(h.part(s.Component).Component) {
+			if s.Quantity != health.Temperature || s.Derived || !report.IsInlet(h.part(s.Component).Component) {
 				continue
 			}
 			if !found || s.Component < best.component {
@@ -97,7 +98,7 @@ func (h *history) deviations(before, after []*health.HourFacts) []Deviation {
 		a := is[k]
 		d := Deviation{
 			Component: k.component, Name: h.part(k.component).Name, Quantity: k.quantity, Unit: k.unit, NBefore: len(b), NAfter: len(a),
-			Before: median(valuesOf(b)), After: median(valuesOf(a)), Adjusted: []string{}, Result: "not_shown",
+			Before: report.Median(valuesOf(b)), After: report.Median(valuesOf(a)), Adjusted: []string{}, Result: "not_shown",
 		}
 		var ok bool
 		if d.Margin, ok = marginOf(k.quantity, d.Before); !ok {
@@ -149,12 +150,12 @@ func (d *Deviation) compare(before, after []hourValue, cov covariates, isInlet b
 	if rb == nil {
 		rb, ra = valuesOf(before), valuesOf(after)
 	}
-	mb, ma := median(rb), median(ra)
+	mb, ma := report.Median(rb), report.Median(ra)
 	d.Difference = ma - mb
 	sb, sa := max(spread(rb, mb), step), max(spread(ra, ma), step)
 	d.Scale = sb
 	d.Score = d.Difference / d.Scale
-	se := medianError * math.Hypot(sb/math.Sqrt(effective(rb)), sa/math.Sqrt(effective(ra)))
+	se := medianError * math.Hypot(sb/math.Sqrt(report.Effective(rb)), sa/math.Sqrt(report.Effective(ra)))
 	se = max(se, step/2/math.Sqrt(3)) // a sensor cannot be known better than its step lets it
 	d.Low, d.High = d.Difference-normal90*se, d.Difference+normal90*se
 	switch {
@@ -186,10 +187,10 @@ func design(before, after []hourValue, cov covariates, isInlet bool) (map[string
 		}
 		b, a := known(before), known(after)
 		// A covariate that is not there for nearly every hour would take hours away; one that stands still explains nothing.
-		if 10*len(b) < 9*len(before) || 10*len(a) < 9*len(after) || spread(b, median(b)) == 0 {
+		if 10*len(b) < 9*len(before) || 10*len(a) < 9*len(after) || spread(b, report.Median(b)) == 0 {
 			continue
 		}
-		centre := median(b)
+		centre := report.Median(b)
 		x[c.name] = map[time.Time]float64{}
 		for at, v := range c.by {
 			x[c.name][at] = v - centre
@@ -305,31 +306,7 @@ func spread(v []float64, m float64) float64 {
 	for i, x := range v {
 		d[i] = math.Abs(x - m)
 	}
-	return 1.4826 * median(d)
-}
-
-// effective is how many independent values a series is worth: hours that follow each other are alike (first-order autocorrelation).
-func effective(v []float64) float64 {
-	n := float64(len(v))
-	if n < 3 {
-		return 1
-	}
-	mean := 0.0
-	for _, x := range v {
-		mean += x / n
-	}
-	var c0, c1 float64
-	for i, x := range v {
-		c0 += (x - mean) * (x - mean)
-		if i > 0 {
-			c1 += (x - mean) * (v[i-1] - mean)
-		}
-	}
-	if c0 == 0 {
-		return n
-	}
-	rho := min(max(c1/c0, 0), 0.99)
-	return max(1, n*(1-rho)/(1+rho))
+	return 1.4826 * report.Median(d)
 }
 
 // stepOf is the least difference between two values that a sensor gave: what it can tell apart.
@@ -342,7 +319,7 @@ func stepOf(a, b []hourValue) float64 {
 		}
 	}
 	if math.IsInf(step, 1) {
-		return math.Max(1e-6, math.Abs(median(all))*1e-3)
+		return math.Max(1e-6, math.Abs(report.Median(all))*1e-3)
 	}
 	return step
 }

@@ -17,7 +17,7 @@ func (out *Report) Document(t *report.Texts) *report.Document {
 	w := writer{t, out}
 	d := &report.Document{
 		Lang: t.Lang, Title: cmp.Or(out.Title, t.Say("verification.title")), Subtitle: out.Reference, GeneratedAt: out.GeneratedAt,
-		Footer: t.Say("verification.footer", out.Program, stamp(out.Incident.Reported)), PageOf: t.Say("page.of"),
+		Footer: t.Say("verification.footer", out.Program, report.Stamp(out.Incident.Reported)), PageOf: t.Say("page.of"),
 	}
 	if out.Simulated {
 		d.Mark = t.Say("simulated")
@@ -71,7 +71,7 @@ func (w writer) verdict() report.Section {
 		cov := report.Cell{Text: w.Say("no.data"), Value: "", Tone: report.Faint}
 		for _, c := range s.Coverage {
 			if c.Window == "soak" && c.Due > 0 {
-				cov = report.Cell{Text: percent(c.Share) + " %", Value: c.Share}
+				cov = report.Cell{Text: report.Percent(c.Share) + " %", Value: c.Share}
 			}
 		}
 		table.Rows = append(table.Rows, []report.Cell{
@@ -119,8 +119,8 @@ func (w writer) reasonsText(rs []Reason, n int) string {
 func (w writer) incident() report.Section {
 	i := w.r.Incident
 	rows := []report.Fact{
-		{Name: w.Say("fact.reported"), Cell: timeCell(i.Reported)},
-		{Name: w.Say("fact.first_evidence"), Cell: timeCell(i.FirstEvidence)},
+		{Name: w.Say("fact.reported"), Cell: report.TimeCell(i.Reported)},
+		{Name: w.Say("fact.first_evidence"), Cell: report.TimeCell(i.FirstEvidence)},
 	}
 	if i.Evidence != "" {
 		rows = append(rows, report.Fact{Name: w.Say("fact.evidence"), Cell: report.Text(i.Evidence)})
@@ -129,7 +129,7 @@ func (w writer) incident() report.Section {
 		rows = append(rows, report.Fact{Name: w.Say("fact.incident_id"), Cell: report.Text(i.ID)})
 	}
 	if !i.PowerRestored.IsZero() {
-		rows = append(rows, report.Fact{Name: w.Say("fact.power_restored"), Cell: timeCell(i.PowerRestored)})
+		rows = append(rows, report.Fact{Name: w.Say("fact.power_restored"), Cell: report.TimeCell(i.PowerRestored)})
 	}
 	rows = append(rows, report.Fact{Name: w.Say("fact.source"), Cell: report.Text(w.r.Source)})
 	table := report.Table{ID: "windows", Title: w.Say("table.windows"), Columns: []report.Column{
@@ -140,18 +140,11 @@ func (w writer) incident() report.Section {
 	for _, s := range w.r.Servers {
 		x := s.Windows
 		table.Rows = append(table.Rows, []report.Cell{
-			report.Text(string(s.Target)), timeCell(x.BaselineFrom), timeCell(x.BaselineTo), timeCell(x.OutageFrom), timeCell(x.OutageTo),
-			{Text: w.Say("restored." + x.Restored), Value: x.Restored}, timeCell(maxTime(x.SoakFrom, x.Restarted)), timeCell(x.SoakTo),
+			report.Text(string(s.Target)), report.TimeCell(x.BaselineFrom), report.TimeCell(x.BaselineTo), report.TimeCell(x.OutageFrom), report.TimeCell(x.OutageTo),
+			{Text: w.Say("restored." + x.Restored), Value: x.Restored}, report.TimeCell(maxTime(x.SoakFrom, x.Restarted)), report.TimeCell(x.SoakTo),
 		})
 	}
 	return w.section("incident", false, report.Facts{Rows: rows}, table, report.Paragraph{Text: w.Say("incident.note")})
-}
-
-func timeCell(t time.Time) report.Cell {
-	if t.IsZero() {
-		return report.Cell{Text: "–", Value: "", Tone: report.Faint}
-	}
-	return report.Cell{Text: t.Format(time.RFC3339), Value: t}
 }
 
 func (w writer) identity() report.Section {
@@ -220,12 +213,12 @@ func (w writer) coverage() report.Section {
 				part = report.Bad
 			}
 			table.Rows = append(table.Rows, []report.Cell{
-				report.Text(string(s.Target)), {Text: w.Say("window." + c.Window), Value: c.Window}, timeCell(c.From), timeCell(c.To), count(c.Due), count(c.Done), {Text: percent(c.Share) + " %", Value: c.Share, Tone: tone},
-				{Text: fmt.Sprintf("%.0f", c.Longest), Value: c.Longest}, count(c.Frozen), {Text: fmt.Sprintf("%d / %d", len(c.Worst), c.Tracked), Value: len(c.Worst), Tone: part},
+				report.Text(string(s.Target)), {Text: w.Say("window." + c.Window), Value: c.Window}, report.TimeCell(c.From), report.TimeCell(c.To), report.Count(c.Due), report.Count(c.Done), {Text: report.Percent(c.Share) + " %", Value: c.Share, Tone: tone},
+				{Text: fmt.Sprintf("%.0f", c.Longest), Value: c.Longest}, report.Count(c.Frozen), {Text: fmt.Sprintf("%d / %d", len(c.Worst), c.Tracked), Value: len(c.Worst), Tone: part},
 			})
 			for _, x := range c.Worst {
 				below.Rows = append(below.Rows, []report.Cell{
-					report.Text(string(s.Target)), {Text: w.Say("window." + c.Window), Value: c.Window}, report.Text(string(x.Component)), report.Text(w.quantity(x.Quantity)), count(x.Due), count(x.Read), {Text: percent(x.Share) + " %", Value: x.Share},
+					report.Text(string(s.Target)), {Text: w.Say("window." + c.Window), Value: c.Window}, report.Text(string(x.Component)), report.Text(w.quantity(x.Quantity)), report.Count(x.Due), report.Count(x.Read), {Text: report.Percent(x.Share) + " %", Value: x.Share},
 				})
 			}
 		}
@@ -251,8 +244,6 @@ func (w writer) coverage() report.Section {
 	}
 	return w.section("coverage", true, blocks...)
 }
-
-func count(n int) report.Cell { return report.Cell{Text: strconv.Itoa(n), Value: n} }
 
 func (w writer) quantity(q health.Quantity) string {
 	if q == "" {
@@ -323,7 +314,7 @@ func (w writer) components() report.Section {
 			}
 			rows = append(rows, row{rank, []report.Cell{
 				report.Text(string(s.Target)), report.Text(string(p.Class)), {Text: cmp.Or(p.Name, string(p.Component)), Value: string(p.Component)}, report.Text(p.Location),
-				{Text: w.Say("state." + p.Before), Value: p.Before, Tone: stateTone(p.Before)}, {Text: w.Say("state." + p.Now), Value: p.Now, Tone: stateTone(p.Now)}, count(p.Faults),
+				{Text: w.Say("state." + p.Before), Value: p.Before, Tone: stateTone(p.Before)}, {Text: w.Say("state." + p.Now), Value: p.Now, Tone: stateTone(p.Now)}, report.Count(p.Faults),
 			}})
 		}
 	}
@@ -357,12 +348,12 @@ func (w writer) events() report.Section {
 			if e.Explained {
 				state += ", " + w.Say("event.explained")
 			}
-			src := timeCell(e.SourceTime)
+			src := report.TimeCell(e.SourceTime)
 			if e.SourceTime.IsZero() {
 				src = report.Cell{}
 			}
 			table.Rows = append(table.Rows, []report.Cell{
-				timeCell(e.At), report.Text(string(s.Target)), report.Text(string(e.Component)), report.Text(string(e.Kind)), {Text: e.Severity.String(), Tone: tone}, {Text: state, Value: string(e.State)},
+				report.TimeCell(e.At), report.Text(string(s.Target)), report.Text(string(e.Component)), report.Text(string(e.Kind)), {Text: e.Severity.String(), Tone: tone}, {Text: state, Value: string(e.State)},
 				report.Text(e.Message), report.Text(e.Source), src, skew,
 			})
 			if e.Raw != "" {
@@ -393,21 +384,21 @@ func (w writer) deviations() report.Section {
 			tone := map[string]report.Tone{"unchanged": report.Good, "changed": report.Notice, "not_shown": report.Faint}[d.Result]
 			control := report.Cell{Text: "–", Value: "", Tone: report.Faint}
 			if d.Control != nil {
-				control = number(*d.Control)
+				control = report.Number(*d.Control)
 			}
 			interval := report.Cell{Text: "–", Value: "", Tone: report.Faint}
 			diff := interval
 			if d.NBefore >= minHoursCompared && d.NAfter >= minHoursCompared {
-				interval = report.Cell{Text: figure(d.Low) + " … " + figure(d.High), Value: figure(d.Low) + " … " + figure(d.High)}
-				diff = number(d.Difference)
+				interval = report.Cell{Text: report.Digits(d.Low) + " … " + report.Digits(d.High), Value: report.Digits(d.Low) + " … " + report.Digits(d.High)}
+				diff = report.Number(d.Difference)
 			}
 			var adjusted []string
 			for _, a := range d.Adjusted {
 				adjusted = append(adjusted, w.Say("adjusted."+a))
 			}
 			table.Rows = append(table.Rows, []report.Cell{
-				report.Text(string(s.Target)), {Text: cmp.Or(d.Name, string(d.Component)), Value: string(d.Component)}, report.Text(w.quantity(d.Quantity)), report.Text(string(d.Unit)), count(d.NBefore), count(d.NAfter),
-				number(d.Before), number(d.After), diff, interval, number(d.Margin), report.Text(strings.Join(adjusted, ", ")), control, {Text: w.Say("result." + d.Result), Value: d.Result, Tone: tone},
+				report.Text(string(s.Target)), {Text: cmp.Or(d.Name, string(d.Component)), Value: string(d.Component)}, report.Text(w.quantity(d.Quantity)), report.Text(string(d.Unit)), report.Count(d.NBefore), report.Count(d.NAfter),
+				report.Number(d.Before), report.Number(d.After), diff, interval, report.Number(d.Margin), report.Text(strings.Join(adjusted, ", ")), control, {Text: w.Say("result." + d.Result), Value: d.Result, Tone: tone},
 			})
 		}
 	}
@@ -421,5 +412,3 @@ func (w writer) deviations() report.Section {
 	}
 	return w.section("deviations", true, blocks...)
 }
-
-func number(v float64) report.Cell { return report.Cell{Text: figure(v), Value: v} }

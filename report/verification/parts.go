@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"encoding/hex"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
 	"dewline/health"
+	"dewline/report"
 )
-
-// isInlet tells a sensor in the air that a machine takes in.
-func isInlet(c health.Component) bool {
-	name := strings.ToLower(c.Name)
-	return c.Class == health.ClassTemperature && (c.Context == "intake" || strings.Contains(name, "inlet") || strings.Contains(name, "intake"))
-}
 
 // How a part changed since the baseline.
 const (
@@ -301,7 +295,7 @@ func (h *history) moisture(since time.Time) ([]MoistureRange, charts) {
 	for _, f := range h.hours {
 		for i := range f.Series {
 			s := &f.Series[i]
-			inlet := s.Quantity == health.Temperature && isInlet(h.part(s.Component).Component)
+			inlet := s.Quantity == health.Temperature && report.IsInlet(h.part(s.Component).Component)
 			switch s.Quantity {
 			case health.RelativeHumidity, health.AbsoluteHumidity, health.DewPoint, health.CondensationMargin:
 			default:

@@ -20,7 +20,7 @@ func (w writer) drives() report.Section {
 		if v == nil {
 			return report.Cell{Text: w.Say("not.told"), Value: "", Tone: report.Faint}
 		}
-		return report.Cell{Text: figure(*v) + unit, Value: *v}
+		return report.Cell{Text: report.Digits(*v) + unit, Value: *v}
 	}
 	for _, s := range w.r.Servers {
 		for _, d := range s.Drives {
@@ -85,7 +85,7 @@ func (w writer) moisture() report.Section {
 				name = w.Say("computed", name)
 			}
 			ranges.Rows = append(ranges.Rows, []report.Cell{
-				report.Text(string(s.Target)), {Text: name, Value: string(m.Component)}, report.Text(w.quantity(m.Quantity)), report.Text(string(m.Unit)), count(m.Hours), number(m.Min), number(m.Max), number(m.Last), timeCell(m.LastAt),
+				report.Text(string(s.Target)), {Text: name, Value: string(m.Component)}, report.Text(w.quantity(m.Quantity)), report.Text(string(m.Unit)), report.Count(m.Hours), report.Number(m.Min), report.Number(m.Max), report.Number(m.Last), report.TimeCell(m.LastAt),
 			})
 		}
 		for i := range lines {
@@ -147,7 +147,7 @@ func (w writer) reported(d Detector) string {
 				parts = append(parts, w.Say("and.more", len(spans)-3))
 				return
 			}
-			parts = append(parts, w.Say(key, stamp(s.From), stamp(s.To)))
+			parts = append(parts, w.Say(key, report.Stamp(s.From), report.Stamp(s.To)))
 		}
 	}
 	say("detector.liquid", d.Wet)
@@ -171,10 +171,10 @@ func (w writer) soak() report.Section {
 		bars.Rows = append(bars.Rows, report.Bar{Name: string(s.Target), Value: x.SoakCounted, Limit: x.SoakPlanned, Missing: x.SoakFrom.IsZero(), Tone: tone})
 		power := report.Cell{Text: w.Say("not.told"), Value: "", Tone: report.Faint}
 		if x.PowerMedian != nil {
-			power = report.Cell{Text: figure(*x.PowerMedian) + " W", Value: *x.PowerMedian}
+			power = report.Cell{Text: report.Digits(*x.PowerMedian) + " W", Value: *x.PowerMedian}
 		}
 		hours := func(v float64) report.Cell { return report.Cell{Text: fmt.Sprintf("%.0f", v), Value: v} }
-		table.Rows = append(table.Rows, []report.Cell{report.Text(string(s.Target)), hours(x.SoakCounted), hours(x.SoakPlanned), hours(x.SoakOff), hours(x.SoakIdle), hours(x.SoakUnknown), power, timeCell(x.Restarted)})
+		table.Rows = append(table.Rows, []report.Cell{report.Text(string(s.Target)), hours(x.SoakCounted), hours(x.SoakPlanned), hours(x.SoakOff), hours(x.SoakIdle), hours(x.SoakUnknown), power, report.TimeCell(x.Restarted)})
 	}
 	return w.section("soak", false, report.Chart{ID: "soak", Title: w.Say("chart.soak"), Figure: bars}, table)
 }
@@ -192,7 +192,7 @@ func (w writer) attestations() report.Section {
 		if servers == "" {
 			servers = w.Say("all.servers")
 		}
-		table.Rows = append(table.Rows, []report.Cell{{Text: w.Say("attest." + a.What), Value: a.What}, report.Text(a.By), timeCell(a.At), report.Text(servers), report.Text(a.Text), report.Text(a.Event)})
+		table.Rows = append(table.Rows, []report.Cell{{Text: w.Say("attest." + a.What), Value: a.What}, report.Text(a.By), report.TimeCell(a.At), report.Text(servers), report.Text(a.Text), report.Text(a.Event)})
 	}
 	var missing []string
 	for _, what := range []string{"drying", "inspection", "cleaning", "power_on"} {
@@ -224,15 +224,15 @@ func (w writer) method() report.Section {
 		m := margins[q]
 		abs, rel := report.Cell{Text: "–", Value: ""}, report.Cell{Text: "–", Value: ""}
 		if m.absolute > 0 {
-			abs = number(m.absolute)
+			abs = report.Number(m.absolute)
 		}
 		if m.relative > 0 {
-			rel = report.Cell{Text: figure(100*m.relative) + " %", Value: m.relative}
+			rel = report.Cell{Text: report.Digits(100*m.relative) + " %", Value: m.relative}
 		}
 		ms.Rows = append(ms.Rows, []report.Cell{report.Text(w.quantity(q)), abs, rel})
 	}
 	r := w.r
-	facts := []report.Fact{{Name: w.Say("fact.program"), Cell: report.Text(r.Program)}, {Name: w.Say("fact.generated"), Cell: timeCell(r.GeneratedAt)}}
+	facts := []report.Fact{{Name: w.Say("fact.program"), Cell: report.Text(r.Program)}, {Name: w.Say("fact.generated"), Cell: report.TimeCell(r.GeneratedAt)}}
 	if r.MadeBy != "" {
 		facts = append(facts, report.Fact{Name: w.Say("fact.made_by"), Cell: report.Text(r.MadeBy)})
 	}

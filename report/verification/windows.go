@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/report"
 )
 
 // seriesKey names a series of one server.
@@ -56,7 +57,7 @@ func (h *history) windows(q *Request, evidence time.Time, varying map[seriesKey]
 		}
 	}
 	if len(draws) > 0 {
-		m := median(draws)
+		m := report.Median(draws)
 		w.PowerMedian = &m
 	}
 
@@ -160,7 +161,7 @@ func mainPower(hours []*health.HourFacts) (seriesKey, bool) {
 	var best seriesKey
 	greatest, found := 0.0, false
 	for k, v := range sums {
-		if m := median(v); m > greatest || m == greatest && found && k.component < best.component {
+		if m := report.Median(v); m > greatest || m == greatest && found && k.component < best.component {
 			best, greatest, found = k, m, true
 		}
 	}
@@ -220,15 +221,6 @@ func frozen(f *health.HourFacts, varying map[seriesKey]bool) bool {
 		seen++
 	}
 	return seen >= minVarying
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(v))
-	n := len(s)
-	return (s[(n-1)/2] + s[n/2]) / 2
 }
 
 func maxTime(a, b time.Time) time.Time {
