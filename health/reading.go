@@ -19,6 +19,7 @@ const (
 	OutputCurrent      Quantity = "output_current"
 	Energy             Quantity = "energy"
 	PowerCapacity      Quantity = "power_capacity"
+	PowerLimit         Quantity = "power_limit" // a cap that is in force: what is drawn then is not what is wanted
 	Efficiency         Quantity = "efficiency"
 	Frequency          Quantity = "frequency"
 	RelativeHumidity   Quantity = "relative_humidity"

@@ -31,21 +31,42 @@ func Languages() []string {
 	}
 	var l []string
 	for _, f := range files {
-		l = append(l, strings.TrimSuffix(f.Name(), ".toml"))
+		if name := strings.TrimSuffix(f.Name(), ".toml"); !strings.Contains(name, ".") {
+			l = append(l, name)
+		}
 	}
 	slices.Sort(l)
 	return l
 }
 
-// TextsIn reads the catalogue of a language.
+// TextsIn reads the catalogue of a language: LANG.toml, and what reports have beside it, REPORT.LANG.toml.
 func TextsIn(lang string) (*Texts, error) {
-	b, err := catalogues.ReadFile(path.Join("catalogue", lang+".toml"))
-	if err != nil {
+	if !slices.Contains(Languages(), lang) {
 		return nil, fmt.Errorf("no texts in language %q: there are %s", lang, strings.Join(Languages(), ", "))
 	}
-	words := map[string]string{}
-	if err := toml.Unmarshal(b, &words); err != nil {
+	files, err := catalogues.ReadDir("catalogue")
+	if err != nil {
 		return nil, fmt.Errorf("texts in language %q: %w", lang, err)
+	}
+	words := map[string]string{}
+	for _, f := range files {
+		if f.Name() != lang+".toml" && !strings.HasSuffix(f.Name(), "."+lang+".toml") {
+			continue
+		}
+		b, err := catalogues.ReadFile(path.Join("catalogue", f.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("texts in language %q: %w", lang, err)
+		}
+		part := map[string]string{}
+		if err := toml.Unmarshal(b, &part); err != nil {
+			return nil, fmt.Errorf("texts in language %q: %s: %w", lang, f.Name(), err)
+		}
+		for k, v := range part {
+			if _, twice := words[k]; twice {
+				return nil, fmt.Errorf("texts in language %q: %q is there twice", lang, k)
+			}
+			words[k] = v
+		}
 	}
 	return &Texts{Lang: lang, words: words}, nil
 }

@@ -1,0 +1,132 @@
+package capacity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+)
+
+// Build makes the review. It reads the window once.
+func Build(ctx context.Context, r report.FleetReader, q Request) (*Report, error) {
+	q.From, q.Until = q.From.UTC().Truncate(health.AlignStep), q.Until.UTC().Truncate(health.AlignStep)
+	switch {
+	case len(q.Targets) == 0:
+		return nil, errors.New("no server to review")
+	case !q.From.Before(q.Until):
+		return nil, fmt.Errorf("the window from %s to %s has no length", q.From.Format(time.RFC3339), q.Until.Format(time.RFC3339))
+	case q.GeneratedAt.IsZero() || q.Until.After(q.GeneratedAt):
+		return nil, errors.New("the window ends after the time of the report")
+	}
+	f, err := plan(ctx, r, &q)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.read(ctx, r); err != nil {
+		return nil, err
+	}
+	out := &Report{
+		Version: 1, Kind: "capacity", Title: q.Title, Reference: q.Reference, GeneratedAt: q.GeneratedAt, Program: q.Program, ConfigSum: q.ConfigSum, MadeBy: q.MadeBy,
+		Source: r.Source(), Lacks: append([]report.Lack{}, r.Lacks()...), Selection: q.Selection, From: q.From, Until: q.Until, DataFrom: f.first,
+		Step: health.AlignStep.Seconds(), Servers: []Server{}, Budgets: []BudgetUsed{},
+		AirLimits: AirLimits{q.Air.Edition, q.Air.Class, q.Air.Recommended, q.Air.Allowable},
+		Minimums:  Minimums{minTrendDays, minTrendValues, minDayShare, horizonFactor},
+	}
+	if !f.first.IsZero() {
+		out.Days = q.Until.Sub(f.first).Hours() / 24
+	}
+	for _, s := range f.servers {
+		out.Servers = append(out.Servers, f.server(s))
+		out.Simulated = out.Simulated || s.target.Origin != health.OriginReal
+	}
+	hotSpots(out.Servers)
+	out.Groups = f.groupFigures()
+	out.WhatIf = f.whatIfs(out.Groups)
+	out.Drives, out.DriveModels = f.drives()
+	out.Capacity, out.Models, out.Firmware, out.Memory, out.Use = f.sizes(), f.models(), f.firmware(), f.memory(), f.utilisation()
+	out.Reliability = f.reliability()
+	out.Resilience = f.resilience(out.Groups)
+	for kind, budgets := range map[string][]Budget{"site": q.Sites, "rack": q.Racks} {
+		for _, b := range budgets {
+			out.Budgets = append(out.Budgets, BudgetUsed{kind, b.Site, b.Name, b.VoltAmperes, b.PowerFactor, b.Sum})
+		}
+	}
+	for _, b := range q.Feeds {
+		out.Budgets = append(out.Budgets, BudgetUsed{"feed", b.Site, b.Name, b.VoltAmperes, b.PowerFactor, b.Sum})
+	}
+	slices.SortStableFunc(out.Budgets, func(a, b BudgetUsed) int {
+		order := []string{"site", "rack", "feed"}
+		return slices.Index(order, a.Kind) - slices.Index(order, b.Kind)
+	})
+	out.decide(f)
+	return out, out.inEnglish()
+}
+
+// read reads the window, and closes each day of each group when it is over, also those of which nothing was read.
+func (f *fleet) read(ctx context.Context, r report.FleetReader) error {
+	day := f.q.From.Truncate(24 * time.Hour)
+	next := func() {
+		from, until := f.steps(day)
+		for _, g := range f.groups {
+			g.close(day, from, until)
+		}
+		day = day.Add(24 * time.Hour)
+	}
+	want := make([]health.DayQuery, len(f.servers))
+	for i, s := range f.servers {
+		want[i] = s.query
+	}
+	if err := r.Days(ctx, f.q.From, f.q.Until, want, func(x *health.DayFacts) error {
+		for day.Before(x.Day) {
+			next()
+		}
+		f.day(x)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for day.Before(f.q.Until) {
+		next()
+	}
+	for _, s := range f.servers {
+		if !s.first.IsZero() && (f.first.IsZero() || s.first.Before(f.first)) {
+			f.first = s.first
+		}
+	}
+	return nil
+}
+
+func (f *fleet) server(s *server) Server {
+	id, a := s.facts.Identity, f.q.Assets[s.target.ID]
+	out := Server{
+		Target: s.target.ID, Site: s.target.Site, Rack: s.target.Rack, Position: s.target.Position, Manufacturer: id.Manufacturer, Model: id.Model, Serial: id.Serial,
+		First: s.first, Watched: hours(s.watched) / 24, Installed: a.Installed, Warranty: a.WarrantyUntil, Power: s.power.figures(s, f), Cooling: s.air.figures(s, f),
+	}
+	if all := f.allSteps(); all > 0 {
+		out.Coverage = float64(s.watched) / float64(all)
+	}
+	for _, x := range f.faultsOf(s.target.ID) {
+		if f.own(x) {
+			out.Faults++
+		}
+	}
+	return out
+}
+
+// inEnglish says each note in the language of reference, for the JSON.
+func (out *Report) inEnglish() error {
+	t, err := report.TextsIn(report.Reference)
+	if err != nil {
+		return err
+	}
+	for _, list := range [][]Note{out.Decision.Buy, out.Decision.Retire, out.Decision.Watch, out.Decision.Unseen} {
+		for i := range list {
+			list[i].Detail = list[i].Say(t)
+		}
+	}
+	return nil
+}

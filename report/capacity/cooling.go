@@ -1,0 +1,168 @@
+package capacity
+
+import (
+	"math"
+
+	"dewline/health"
+	"dewline/report"
+)
+
+// Cooling is a server's air and its fans.
+type Cooling struct {
+	Inlet       *Spread `json:"inlet_celsius,omitempty"`
+	InletOf     string  `json:"inlet_sensor,omitempty"`
+	Sampling    float64 `json:"inlet_sampling_interval_seconds,omitempty"`
+	Coverage    float64 `json:"inlet_coverage"`
+	DewPoint    *Spread `json:"dew_point_celsius,omitempty"`
+	DewPointOf  string  `json:"dew_point_sensor,omitempty"`
+	DewComputed bool    `json:"dew_point_computed"`
+	Humidity    *Spread `json:"relative_humidity_percent,omitempty"`
+	HumidityOf  string  `json:"relative_humidity_sensor,omitempty"`
+	// Headroom is the limit less P99; nil: there is no limit, or no reading.
+	Headroom    *float64 `json:"inlet_headroom_kelvin,omitempty"`
+	DewHeadroom *float64 `json:"dew_point_headroom_kelvin,omitempty"`
+	Margin      *Spread  `json:"condensation_margin_kelvin,omitempty"` // of all its parts; its Min is what counts
+	Outside     Outside  `json:"outside"`
+	Duty        *Spread  `json:"fan_duty_percent,omitempty"` // of the mean of its fans
+	DutyTrend   *Trend   `json:"fan_duty_trend,omitempty"`
+	// Hot is how far P95 is above the median of the servers in its rack; nil: there are fewer than three to compare.
+	Hot *float64 `json:"above_rack_kelvin,omitempty"`
+}
+
+// Outside are the hours outside the envelopes, and how many could be judged.
+type Outside struct {
+	TemperatureHours     float64 `json:"temperature_judged_hours"`
+	MoistureHours        float64 `json:"moisture_judged_hours"`
+	RecommendedWarm      float64 `json:"recommended_temperature_hours"`
+	RecommendedMoisture  float64 `json:"recommended_moisture_hours"`
+	AllowableTemperature float64 `json:"allowable_temperature_hours"`
+	AllowableMoisture    float64 `json:"allowable_moisture_hours"`
+}
+
+// hotBy is what makes a hot spot, in kelvin above the median of the rack.
+const hotBy = 3.0
+
+type airTally struct {
+	inlet, dew, humidity, duty dist
+	warm, moist                int // steps that could be judged
+	outside                    [4]int
+	days                       []dayValue // of the fans
+}
+
+func (e Envelope) warm(v float64) bool { return v < e.Low || v > e.High }
+
+// moist judges what of the two is known.
+func (e Envelope) moist(dew, rh float64) bool {
+	return dew < e.DewLow || dew > e.DewHigh || e.Dry > 0 && rh < e.Dry || e.Wet > 0 && rh > e.Wet
+}
+
+func (a *airTally) day(s *server, x *health.DayFacts, from, until int) {
+	var inlets, dews, rhs, duties []float64
+	take := func(place, i int, to *[]float64) float64 {
+		if place < 0 {
+			return math.NaN()
+		}
+		v := at(x.Aligned[place], i)
+		if !math.IsNaN(v) {
+			*to = append(*to, v)
+		}
+		return v
+	}
+	air := s.limits
+	for i := from; i < until; i++ {
+		inlet := take(s.inlet, i, &inlets)
+		dew := take(s.dew, i, &dews)
+		rh := take(s.humidity, i, &rhs)
+		if !math.IsNaN(inlet) {
+			a.warm++
+			count(&a.outside[0], air.Recommended.warm(inlet))
+			count(&a.outside[2], air.HasAllowable && air.Allowable.warm(inlet))
+		}
+		if !math.IsNaN(dew) {
+			a.moist++
+			count(&a.outside[1], air.Recommended.moist(dew, rh))
+			count(&a.outside[3], air.HasAllowable && air.Allowable.moist(dew, rh))
+		}
+		sum, n := 0.0, 0
+		for _, k := range s.duties {
+			if v := at(x.Aligned[k], i); !math.IsNaN(v) {
+				sum, n = sum+v, n+1
+			}
+		}
+		if n > 0 {
+			duties = append(duties, sum/float64(n))
+		}
+	}
+	a.inlet.add(inlets)
+	a.dew.add(dews)
+	a.humidity.add(rhs)
+	a.duty.add(duties)
+	if float64(len(duties)) >= minDayShare*float64(health.StepsPerDay) {
+		a.days = append(a.days, dayValue{x.Day, meanOf(duties)})
+	}
+}
+
+func count(n *int, yes bool) {
+	if yes {
+		*n++
+	}
+}
+
+func (a *airTally) figures(s *server, f *fleet) Cooling {
+	air := &f.q.Air
+	out := Cooling{
+		Inlet: a.inlet.spread(), DewPoint: a.dew.spread(), Humidity: a.humidity.spread(), Duty: a.duty.spread(),
+		Outside: Outside{hours(a.warm), hours(a.moist), hours(a.outside[0]), hours(a.outside[1]), hours(a.outside[2]), hours(a.outside[3])},
+	}
+	sensor := func(place int) string {
+		if place < 0 {
+			return ""
+		}
+		return s.name(s.query.Aligned[place].Component)
+	}
+	out.InletOf, out.DewPointOf, out.HumidityOf = sensor(s.inlet), sensor(s.dew), sensor(s.humidity)
+	for _, t := range s.daily {
+		switch {
+		case t.n == 0:
+		case s.inlet >= 0 && t.SeriesID == s.query.Aligned[s.inlet]:
+			out.Sampling = float64(t.steps) * health.AlignStep.Seconds() / float64(t.n)
+		case s.dew >= 0 && t.SeriesID == s.query.Aligned[s.dew]:
+			out.DewComputed = t.Derived
+		}
+	}
+	if all := f.allSteps(); all > 0 {
+		out.Coverage = float64(a.inlet.n) / float64(all)
+	}
+	if air.HasAllowable && out.Inlet != nil {
+		out.Headroom = new(air.Allowable.High - out.Inlet.P99)
+	}
+	if air.HasAllowable && out.DewPoint != nil {
+		out.DewHeadroom = new(air.Allowable.DewHigh - out.DewPoint.P99)
+	}
+	var margin dist
+	for _, t := range s.of(health.CondensationMargin) {
+		margin.merge(t.hist, t.n, t.sum, t.min, t.max)
+	}
+	out.Margin = margin.spread()
+	if out.Duty != nil {
+		out.DutyTrend = trendOf(a.days, f.q.Until)
+	}
+	return out
+}
+
+// hotSpots compares each server's inlet with its rack.
+func hotSpots(servers []Server) {
+	byRack := map[Place][]float64{}
+	for i := range servers {
+		if s := &servers[i]; s.Rack != "" && s.Cooling.Inlet != nil {
+			p := Place{s.Site, s.Rack}
+			byRack[p] = append(byRack[p], s.Cooling.Inlet.P95)
+		}
+	}
+	for i := range servers {
+		s := &servers[i]
+		if v := byRack[Place{s.Site, s.Rack}]; s.Rack != "" && s.Cooling.Inlet != nil && len(v) >= 3 {
+			s.Cooling.Hot = new(s.Cooling.Inlet.P95 - report.Median(v))
+		}
+	}
+}

@@ -1,0 +1,298 @@
+package capacity
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+)
+
+// fleet is a review in the making.
+type fleet struct {
+	q       *Request
+	servers []*server
+	byID    map[health.TargetID]*server
+	groups  []*group
+	faults  []*health.Fault // in the order in which they opened
+	byFault map[health.TargetID][]*health.Fault
+	// correctable are the events that tell of corrected errors: of a server and part, by day.
+	correctable map[health.TargetID]map[health.ComponentID]map[time.Time]int
+	first       time.Time // the first step in which anything was read
+}
+
+// server is one server in the making.
+type server struct {
+	target health.Target
+	facts  *health.PartFacts
+	parts  map[health.ComponentID]health.KnownComponent
+	query  health.DayQuery
+	// Places in query.Aligned.
+	inputs, boards, duties []int
+	inlet, dew, humidity   int        // -1: none
+	daily                  []*tracked // beside query.Daily
+
+	first, last time.Time // steps in which anything was read
+	watched     int       // steps
+	power       powerTally
+	air         airTally
+	memberships []membership
+	feeds       []feedPart
+	limits      *Air
+}
+
+// tracked is a series of which each day is kept.
+type tracked struct {
+	health.SeriesFacts
+	dist
+	steps       int
+	first, last dayValue   // the last value of the first day, and of the last day
+	medians     []dayValue // of drives: for their wear
+	lasts       []dayValue // of counters
+}
+
+// plan asks what there is of each server, and chooses what to read.
+func plan(ctx context.Context, r report.FleetReader, q *Request) (*fleet, error) {
+	f := &fleet{q: q, byID: map[health.TargetID]*server{}, byFault: map[health.TargetID][]*health.Fault{}, correctable: map[health.TargetID]map[health.ComponentID]map[time.Time]int{}}
+	for _, t := range q.Targets {
+		facts, err := r.Inventory(ctx, t.ID, q.Until)
+		if err != nil {
+			return nil, err
+		}
+		s := &server{target: t, limits: &q.Air, facts: facts, parts: map[health.ComponentID]health.KnownComponent{}, query: health.DayQuery{Target: t.ID}, inlet: -1, dew: -1, humidity: -1}
+		for _, p := range facts.Parts {
+			s.parts[p.ID] = p
+		}
+		s.choose()
+		f.servers = append(f.servers, s)
+		f.byID[t.ID] = s
+	}
+	if err := r.EachFault(ctx, q.From, q.Until, func(x *health.Fault) error {
+		if s := f.byID[x.Target]; s != nil {
+			kept := *x
+			f.faults = append(f.faults, &kept)
+			f.byFault[x.Target] = append(f.byFault[x.Target], &kept)
+			s.power.fault(x, q.Until)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := r.EachEvent(ctx, q.From, q.Until, func(x *health.Event) error {
+		if f.byID[x.Target] == nil || x.Kind != health.KindCorrectableError || x.Transition == health.Cleared || x.Transition == health.Unmonitored {
+			return nil
+		}
+		parts := f.correctable[x.Target]
+		if parts == nil {
+			parts = map[health.ComponentID]map[time.Time]int{}
+			f.correctable[x.Target] = parts
+		}
+		if parts[x.Component] == nil {
+			parts[x.Component] = map[time.Time]int{}
+		}
+		parts[x.Component][x.At.UTC().Truncate(24*time.Hour)]++
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	f.join()
+	return f, nil
+}
+
+// part is what is known of a component; of one that the source does not describe, what its ID says.
+func (s *server) part(x *health.SeriesFacts) health.Component {
+	if p, ok := s.parts[x.Component]; ok {
+		return p.Component
+	}
+	_, name, _ := strings.Cut(string(x.Component), "/")
+	return health.Component{ID: x.Component, Class: x.Class, Name: name}
+}
+
+func (s *server) name(id health.ComponentID) string { return cmp.Or(s.parts[id].Name, string(id)) }
+
+// choose picks the series to read.
+func (s *server) choose() {
+	align := func(x *health.SeriesFacts) int {
+		s.query.Aligned = append(s.query.Aligned, x.SeriesID)
+		return len(s.query.Aligned) - 1
+	}
+	var inlet, dew, humidity *health.SeriesFacts
+	better := func(to **health.SeriesFacts, x *health.SeriesFacts, c health.Component) {
+		if *to == nil || airRank(c) < airRank(s.part(*to)) {
+			*to = x
+		}
+	}
+	for i := range s.facts.Series {
+		x := &s.facts.Series[i]
+		c := s.part(x)
+		keep := false
+		switch x.Quantity {
+		case health.InputPower:
+			if keep = x.Class == health.ClassPSU && x.Unit == health.Watt; keep {
+				s.inputs = append(s.inputs, align(x))
+			}
+		case health.Power:
+			if keep = x.Unit == health.Watt && isWhole(c); keep {
+				s.boards = append(s.boards, align(x))
+			}
+		case health.Temperature:
+			if x.Unit == health.Celsius && !x.Derived && report.IsInlet(c) {
+				better(&inlet, x, c)
+			}
+		case health.DewPoint:
+			if x.Unit == health.Celsius {
+				better(&dew, x, c)
+			}
+		case health.RelativeHumidity:
+			if x.Unit == health.Percent {
+				better(&humidity, x, c)
+			}
+		case health.Duty:
+			if keep = x.Class == health.ClassFan && x.Unit == health.Percent; keep {
+				s.duties = append(s.duties, align(x))
+			}
+		case health.CondensationMargin, health.LifeLeft, health.SpareLeft, health.MediaErrors, health.PowerOnHours, health.CorrectableErrors, health.UncorrectableErr:
+			keep = true
+		case health.PowerCapacity:
+			keep = x.Class == health.ClassPSU
+		case health.PowerLimit:
+			keep = x.Unit == health.Watt
+		case health.Utilisation:
+			keep = x.Class != health.ClassLog
+		}
+		if keep && x.Quantity != health.Duty {
+			s.track(x)
+		}
+	}
+	for _, a := range []struct {
+		x  *health.SeriesFacts
+		to *int
+	}{{inlet, &s.inlet}, {dew, &s.dew}, {humidity, &s.humidity}} {
+		if a.x != nil {
+			*a.to = align(a.x)
+			s.track(a.x)
+		}
+	}
+}
+
+func (s *server) track(x *health.SeriesFacts) {
+	s.query.Daily = append(s.query.Daily, x.SeriesID)
+	s.daily = append(s.daily, &tracked{SeriesFacts: *x})
+}
+
+// airRank prefers sensors at the inlet to such in the room, and those to any other.
+func airRank(c health.Component) int {
+	name := strings.ToLower(c.Name)
+	switch {
+	case c.Context == "intake" || strings.Contains(name, "inlet") || strings.Contains(name, "intake"):
+		return 0
+	case c.Context == "room" || strings.Contains(name, "room") || strings.Contains(name, "ambient"):
+		return 1
+	}
+	return 2
+}
+
+// isWhole tells a meter that may be that of the whole machine, as opposed to that of a part.
+func isWhole(c health.Component) bool {
+	switch c.Class {
+	case health.ClassPower, health.ClassSystem, health.ClassChassis, health.ClassPowerUnit:
+	default:
+		return false
+	}
+	name := strings.ToLower(c.Name)
+	return !slices.ContainsFunc([]string{"cpu", "processor", "memory", "dimm", "gpu", "fan", "drive", "disk", "hdd", "pcie", "psu", "supply"}, func(w string) bool { return strings.Contains(name, w) })
+}
+
+// day takes a day of a server.
+func (f *fleet) day(x *health.DayFacts) {
+	s := f.byID[x.Target]
+	from, until := f.steps(x.Day)
+	any := make([]bool, health.StepsPerDay)
+	for _, a := range x.Aligned {
+		for i, v := range a {
+			any[i] = any[i] || v == v // not NaN
+		}
+	}
+	steps := 0
+	for i := from; i < until; i++ {
+		if any[i] {
+			steps++
+			s.seen(x.Day.Add(time.Duration(i) * health.AlignStep))
+		}
+	}
+	for i := range x.Daily {
+		d := &x.Daily[i]
+		if d.N == 0 {
+			continue
+		}
+		if len(x.Aligned) == 0 || steps == 0 {
+			steps = max(steps, d.Steps)
+			s.seen(d.At.Truncate(health.AlignStep))
+		}
+		s.daily[i].take(x.Day, d)
+	}
+	s.watched += steps
+	draw := s.power.day(s, x, from, until)
+	s.air.day(s, x, from, until)
+	since := s.first
+	if since.IsZero() { // visited, and nothing read of it yet: it is missing from now on
+		since = x.Day.Add(time.Duration(from) * health.AlignStep)
+	}
+	for _, m := range s.memberships {
+		m.group.take(s, since, draw, m.weight)
+	}
+	for _, p := range s.feeds {
+		p.take(s, since, x)
+	}
+}
+
+// steps are those of a day that lie in the window.
+func (f *fleet) steps(day time.Time) (from, until int) {
+	from, until = 0, health.StepsPerDay
+	if d := f.q.From.Sub(day); d > 0 {
+		from = int(d / health.AlignStep)
+	}
+	if d := f.q.Until.Sub(day); d < 24*time.Hour {
+		until = int(d / health.AlignStep)
+	}
+	return from, until
+}
+
+func (s *server) seen(at time.Time) {
+	if s.first.IsZero() || at.Before(s.first) {
+		s.first = at
+	}
+	if at.After(s.last) {
+		s.last = at
+	}
+}
+
+func (t *tracked) take(day time.Time, d *health.DaySeries) {
+	t.addRollup(&d.Rollup)
+	t.steps += d.Steps
+	v := dayValue{day, d.Last}
+	if t.first.day.IsZero() {
+		t.first = v
+	}
+	t.last = v
+	switch t.Quantity {
+	case health.LifeLeft:
+		t.medians = append(t.medians, dayValue{day, d.Quantile(0.5)})
+	case health.CorrectableErrors:
+		t.lasts = append(t.lasts, v)
+	}
+}
+
+// of are the tracked series of a quantity.
+func (s *server) of(q health.Quantity) []*tracked {
+	var out []*tracked
+	for _, t := range s.daily {
+		if t.Quantity == q && t.n > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
