@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dewline/health"
+	"dewline/report/capacity"
 	"dewline/report/evidence"
 )
 
@@ -56,7 +57,7 @@ func TestThePastOfTheDemoEndsInAReport(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "verification")
 	y := story{length: 6 * 24 * time.Hour, every: time.Hour, leak: 50 * time.Hour, lateFail: 3 * time.Hour, soak: 24 * time.Hour}
-	verdict, err := y.play(t.Context(), filepath.Join(dir, "past"), out, 1, time.Date(2026, 11, 20, 8, 30, 0, 0, time.UTC), slog.New(slog.DiscardHandler))
+	verdict, review, err := y.play(t.Context(), filepath.Join(dir, "past"), dir, 1, time.Date(2026, 11, 20, 8, 30, 0, 0, time.UTC), slog.New(slog.DiscardHandler))
 	if err != nil || verdict != "Fault found" {
 		t.Fatalf("verdict %q, %v", verdict, err)
 	}
@@ -101,5 +102,39 @@ func TestThePastOfTheDemoEndsInAReport(t *testing.T) {
 	}
 	if r, err := evidence.CheckPath(out, nil); err != nil || r.Whole() {
 		t.Errorf("a changed report passes: %+v, %v", r, err)
+	}
+	checkDemoReview(t, filepath.Join(dir, "capacity"), review)
+}
+
+// checkDemoReview looks at the capacity review that the demo leaves.
+func checkDemoReview(t *testing.T, out, line string) {
+	t.Helper()
+	if !strings.Contains(line, "6 spare servers and") || !strings.Contains(line, "days of data, and 30 are needed for a forecast") {
+		t.Errorf("first line: %s", line)
+	}
+	b, err := os.ReadFile(filepath.Join(out, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rep capacity.Report
+	if err := json.Unmarshal(b, &rep); err != nil || !rep.Simulated || len(rep.Servers) != 6 {
+		t.Fatalf("%d servers, simulated %v, %v", len(rep.Servers), rep.Simulated, err)
+	}
+	for _, g := range rep.Groups {
+		if g.Draw == nil || g.Draw.P99 < 1000 || g.Trend.OK() {
+			t.Errorf("%s %s: draw %+v, trend %+v", g.Kind, g.Name, g.Draw, g.Trend)
+		}
+	}
+	for _, name := range []string{"report.html", "report.pdf", "tables/power-servers.csv", "tables/what-if.csv", "data/days.jsonl", "data/faults.jsonl", "MANIFEST.minisig"} {
+		if st, err := os.Stat(filepath.Join(out, name)); err != nil || st.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(out, "report.html"))
+	if err != nil || !bytes.Contains(page, []byte("SIMULATED")) || bytes.Contains(page, []byte("⟨")) || bytes.Contains(page, []byte("%!")) {
+		t.Errorf("the page does not say that it is simulated, or lacks a text: %v", err)
+	}
+	if r, err := evidence.CheckPath(out, nil); err != nil || !r.Whole() {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -12,7 +12,9 @@ import (
 
 	"dewline/health"
 	"dewline/internal/bmcsim"
+	"dewline/internal/config"
 	"dewline/report"
+	"dewline/report/capacity"
 	"dewline/report/evidence"
 	"dewline/report/verification"
 	"dewline/store/sqlite"
@@ -36,19 +38,19 @@ const (
 	pastOn  = 21 * time.Hour
 )
 
-// play plays the story into a store of its own and writes the verification report about it.
-func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.Time, log *slog.Logger) (verdict string, err error) {
+// play plays the story into a store of its own and writes the two reports about it.
+func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.Time, log *slog.Logger) (verdict, review string, err error) {
 	to := now.UTC().Truncate(time.Hour)
 	from, leak := to.Add(-y.length), to.Add(-y.leak)
 	db, err := sqlite.Open(ctx, dir, sqlite.Options{Log: log, CommitEvery: 2 * time.Millisecond, CommitMax: 6})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	h := past{From: from, To: to, Every: y.every, Health: time.Hour, Log: log}
 	servers := y.servers(seed, leak, to)
 	if err := h.play(ctx, servers, db); err != nil {
-		return "", err
+		return "", "", err
 	}
 	q := verification.Request{
 		Incident: leak.Add(10 * time.Minute), Baseline: y.length, Soak: y.soak, GeneratedAt: to, Program: readBuildInfo().Version, MadeBy: "dewline demo",
@@ -65,25 +67,55 @@ func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.
 	}
 	links, err := readChain(ctx, db, &q)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	r := storeReader{db}
 	rep, err := verification.Build(ctx, r, q)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	texts, err := report.TextsIn(report.Reference)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	key, err := evidence.ThrowAway()
 	if err != nil {
+		return "", "", err
+	}
+	if err := writeVerification(ctx, filepath.Join(out, "verification"), r, rep, texts, links, key, false); err != nil {
+		return "", "", err
+	}
+	review, err = y.review(ctx, filepath.Join(out, "capacity"), r, servers, to, texts, key)
+	if err != nil {
+		return "", "", err
+	}
+	return texts.Say("verdict." + rep.Verdict.String()), review, nil
+}
+
+// review writes the capacity review of the same days. They are short for one, and it says so.
+func (y story) review(ctx context.Context, out string, r storeReader, servers []pastServer, to time.Time, texts *report.Texts, key evidence.Key) (line string, err error) {
+	q := capacity.Request{
+		From: to.Add(-y.length), Until: to, GeneratedAt: to, Program: readBuildInfo().Version, MadeBy: "dewline demo", Title: "Capacity of the demo's room", Reference: "demo",
+		Air:   airOf(config.Default().Moisture),
+		Racks: []capacity.Budget{{Name: bmcsim.DemoRack, Site: bmcsim.DemoSite, VoltAmperes: 16 * 230 * 0.8, PowerFactor: 0.95, Sum: "16 A × 230 V × 0.8"}},
+	}
+	if q.Targets, err = r.Targets(ctx); err != nil {
 		return "", err
 	}
-	if err := writeVerification(ctx, out, r, rep, texts, links, key, false); err != nil {
+	for _, s := range servers {
+		if s.Target.ID == "db-1" {
+			q.Changes = append(q.Changes, capacity.Change{Text: "add 2 x db-1", N: 2, Like: []health.TargetID{s.Target.ID}})
+		}
+	}
+	var rep *capacity.Report
+	err = writeReport(out, func(tmp string) error {
+		rep, err = writeCapacity(ctx, tmp, r, q, texts, func(bool) (evidence.Key, error) { return key, nil }, false)
+		return err
+	})
+	if err != nil {
 		return "", err
 	}
-	return texts.Say("verdict." + rep.Verdict.String()), nil
+	return rep.Line(texts), nil
 }
 
 // servers are the demo's servers and what happens to each.
@@ -136,13 +168,14 @@ func (p *program) summary() io.Writer {
 	return p.stderr
 }
 
-// pastReport is the report on the demo's past, in the making.
+// pastReport is the reports on the demo's past, in the making.
 type pastReport struct {
 	dir, folder string
 	keep        bool // the past itself too
 	cancel      context.CancelFunc
 	ended       chan struct{}
 	verdict     string // once ended
+	review      string
 	err         error
 }
 
@@ -156,8 +189,8 @@ func (p *program) startPast(ctx context.Context, out string, seed uint64, log *s
 			return nil, err
 		}
 	}
-	r := &pastReport{folder: filepath.Join(out, "verification"), dir: filepath.Join(out, "past"), keep: keep, ended: make(chan struct{})}
-	for _, path := range []string{r.folder, r.dir} {
+	r := &pastReport{folder: out, dir: filepath.Join(out, "past"), keep: keep, ended: make(chan struct{})}
+	for _, path := range []string{filepath.Join(r.folder, "verification"), filepath.Join(r.folder, "capacity"), r.dir} {
 		if _, err := os.Stat(path); err == nil {
 			fmt.Fprintf(p.stderr, "no new report: %s is there already\n", path)
 			return nil, nil
@@ -167,7 +200,7 @@ func (p *program) startPast(ctx context.Context, out string, seed uint64, log *s
 	now := time.Now()
 	go func() {
 		defer close(r.ended)
-		r.verdict, r.err = demoStory.play(ctx, r.dir, r.folder, seed, now, log)
+		r.verdict, r.review, r.err = demoStory.play(ctx, r.dir, r.folder, seed, now, log)
 	}()
 	return r, nil
 }
@@ -177,7 +210,8 @@ func (r *pastReport) tell(ctx context.Context, to io.Writer) error {
 	<-r.ended
 	switch {
 	case r.err == nil:
-		fmt.Fprintf(to, "verification report on fourteen simulated days, a roof leak and a late failure: %s\n%s\n", r.verdict, filepath.Join(r.folder, "report.html"))
+		fmt.Fprintf(to, "verification report on fourteen simulated days, a roof leak and a late failure: %s\n%s\n", r.verdict, filepath.Join(r.folder, "verification", "report.html"))
+		fmt.Fprintf(to, "capacity review of the same fourteen days, which are short for one: %s\n%s\n", r.review, filepath.Join(r.folder, "capacity", "report.html"))
 	case ctx.Err() == nil:
 		return fmt.Errorf("report on the simulated past: %w", r.err)
 	}
@@ -193,7 +227,7 @@ func (r *pastReport) stop() error {
 		err = os.RemoveAll(r.dir)
 	}
 	if r.err != nil && !r.keep {
-		err = errors.Join(err, os.RemoveAll(filepath.Dir(r.folder)))
+		err = errors.Join(err, os.RemoveAll(r.folder))
 	}
 	return err
 }

@@ -31,11 +31,11 @@ import (
 func (p *program) reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report",
-		Short: "reports from what was recorded: verification after an incident",
+		Short: "reports from what was recorded: verification after an incident, review of capacity",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.verificationCommand(), p.verifyCommand())
+	cmd.AddCommand(p.verificationCommand(), p.capacityCommand(), p.verifyCommand())
 	return cmd
 }
 
@@ -237,12 +237,9 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	if err != nil {
 		return err
 	}
-	key, made, err := reportKey(o.key, dir, rep.Simulated)
+	key, err := p.reportKey(o.key, dir, rep.Simulated)
 	if err != nil {
 		return err
-	}
-	if made {
-		fmt.Fprintf(p.stderr, "made a signing key: %s; give its public part, %s.pub, to those who are to check your reports, and back the key up\n", o.keyPath(dir), o.keyPath(dir))
 	}
 	if err := writeVerification(ctx, o.out, r, rep, texts, chain, key, o.raw); err != nil {
 		return err
@@ -304,23 +301,19 @@ func readChain(ctx context.Context, db *sqlite.DB, q *verification.Request) ([]s
 	return links, err
 }
 
-func (o *verificationOptions) keyPath(dir string) string {
-	if o.key != "" {
-		return o.key
-	}
-	return filepath.Join(dir, "report.key")
-}
-
 // reportKey is the key that signs: of simulated data, one that is thrown away.
-func reportKey(path, dir string, simulated bool) (evidence.Key, bool, error) {
+func (p *program) reportKey(path, dir string, simulated bool) (evidence.Key, error) {
 	if simulated {
-		k, err := evidence.ThrowAway()
-		return k, false, err
+		return evidence.ThrowAway()
 	}
 	if path == "" {
 		path = filepath.Join(dir, "report.key")
 	}
-	return evidence.KeyFile(path)
+	key, made, err := evidence.KeyFile(path)
+	if made {
+		fmt.Fprintf(p.stderr, "made a signing key: %s; give its public part, %s.pub, to those who are to check your reports, and back the key up\n", path, path)
+	}
+	return key, err
 }
 
 func plural(n int, what string) string {

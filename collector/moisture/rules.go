@@ -50,6 +50,20 @@ type envelope struct {
 	dry, wet        float64 // % relative humidity; 0: no limit of its own
 }
 
+// Limits are those of a class of air, for reports.
+type Limits struct {
+	Low, High       float64 // °C dry bulb
+	DewLow, DewHigh float64 // °C dew point
+	Dry, Wet        float64 // % relative humidity; 0: no limit of its own
+}
+
+// LimitsOf are the limits of a class; ok is false if it has none.
+func LimitsOf(class string, clean bool) (l Limits, ok bool) {
+	r := Rules{Envelope: class, Clean: clean}
+	e, ok := r.envelope()
+	return Limits{e.low, e.high, e.dewLow, e.dewHigh, e.dry, e.wet}, ok
+}
+
 // Envelopes are the classes there are.
 var Envelopes = []string{"none", "recommended", "A1", "A2", "A3", "A4"}
 
