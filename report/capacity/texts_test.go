@@ -74,7 +74,7 @@ func TestEveryTextUsedIsThere(t *testing.T) {
 		"reach": {"over", "date", "not_rising", "beyond", "no_trend"}, "age": ages, "replace": {"failed", "predicted", "worn", "wears_out"},
 		"errors": {"rising", "steady", "falling", "few"}, "growth": {"none", "low", "mid", "high"}, "what": {"buy", "retire", "watch", "unseen"},
 		"resource": {"power", "duty", "wear"}, "series": {"mean", "p95", "max"},
-		"cmethod": {"samples", "power", "sums", "energy", "supplies", "va", "air", "trend", "wear", "rates", "purchase", "words"},
+		"cmethod":              {"samples", "power", "sums", "energy", "supplies", "va", "air", "trend", "wear", "rates", "purchase", "words"},
 		"decision.unseen.lack": {string(report.LackInventory), string(report.LackThresholds), string(report.LackFaults), string(report.LackRuns), string(report.LackTicks), string(report.LackSamples)},
 	} {
 		for _, w := range words {
