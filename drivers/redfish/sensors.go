@@ -314,15 +314,19 @@ func (v *visit) readSensors(home, place string, full bool) {
 			uris[i] = ""
 		}
 	}
+	measures := make([]measure, len(uris))
 	named := map[string]int{} // Fan -> tachometers that name it
 	for i, u := range uris {
-		if m := measureOf(&docs[i]); u != "" && m.q == health.Speed {
+		if u == "" {
+			continue
+		}
+		if measures[i] = measureOf(&docs[i]); measures[i].q == health.Speed {
 			named[v.namedFan(&docs[i])]++
 		}
 	}
 	for i, u := range uris {
 		if u != "" {
-			v.addSensor(home, place, u, &docs[i], named)
+			v.addSensor(home, place, u, &docs[i], measures[i], named)
 		}
 	}
 	if whole {
@@ -330,8 +334,7 @@ func (v *visit) readSensors(home, place string, full bool) {
 	}
 }
 
-func (v *visit) addSensor(home, place, uri string, d *sensorDoc, named map[string]int) {
-	m := measureOf(d)
+func (v *visit) addSensor(home, place, uri string, d *sensorDoc, m measure, named map[string]int) {
 	key := sensorKey{Place: place}
 	if old := v.mem.Sensors[uri]; old.Often {
 		v.often[uri] = true

@@ -122,6 +122,29 @@ func (c *counted) add(o counted) {
 	c.entries += o.entries
 }
 
+// expanding: a recording is also read with $expand, unless its service does not offer that, and so is asked for none. The
+// largest recording, a third of what all of them cost, is read with it only where DEWLINE_LONG is set or the page is written.
+func expanding(t *testing.T, all map[string]string, name string) bool {
+	t.Helper()
+	tr, _, err := loadTree(all[name])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return offersExpand(tr) && (name != heaviest(t, all) || *update || os.Getenv("DEWLINE_LONG") != "")
+}
+
+// heaviest is the recording whose first visit asks for most.
+func heaviest(t *testing.T, all map[string]string) string {
+	t.Helper()
+	most, which := 0, ""
+	for name, file := range sorted(all) {
+		if n := fullVisit(t, file).Cost.Requests; n > most {
+			most, which = n, name
+		}
+	}
+	return which
+}
+
 func sorted(m map[string]string) func(func(string, string) bool) {
 	return func(yield func(string, string) bool) {
 		for _, k := range slices.Sorted(maps.Keys(m)) {

@@ -1,6 +1,7 @@
 package coverage_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,19 +23,19 @@ var full = health.Request{Tiers: health.EveryTier, LogLimit: -1}
 
 // habits are what services do beyond what a recording holds. The parts of the machine are the same under each.
 var habits = []habit{
-	{"without expand", bmcsim.RedfishOptions{}, true},
-	{"with expand", bmcsim.RedfishOptions{Expand: true}, true},
-	{"with an expand that lies", bmcsim.RedfishOptions{Expand: true, ExpandLies: true}, false},
-	{"without sessions", bmcsim.RedfishOptions{BasicOnly: true, Expand: true}, false},
-	{"with a stale ETag", bmcsim.RedfishOptions{StaleETag: true}, false},
-	{"with a page that never ends", bmcsim.RedfishOptions{IgnoreSkip: true}, false},
+	{name: "without expand", shared: true},
+	{name: "with expand", o: bmcsim.RedfishOptions{Expand: true}, shared: true},
+	{name: "with an expand that lies", o: bmcsim.RedfishOptions{Expand: true, ExpandLies: true}},
+	{name: "without sessions", o: bmcsim.RedfishOptions{BasicOnly: true, Expand: true}},
+	{name: "with a stale ETag", o: bmcsim.RedfishOptions{StaleETag: true}},
+	{name: "with a page that never ends", o: bmcsim.RedfishOptions{IgnoreSkip: true}},
 }
 
 type habit struct {
-	name string
-	o    bmcsim.RedfishOptions
-	// tiers: each tier is also read alone, and by clients that know nothing yet.
-	tiers bool
+	name   string
+	o      bmcsim.RedfishOptions
+	shared bool // its visits are made once for all tests
+	tiers  bool // each tier is also read alone, and by clients that know nothing yet
 }
 
 func TestDriverReportsEveryPartOfEveryCapture(t *testing.T) {
@@ -44,10 +45,15 @@ func TestDriverReportsEveryPartOfEveryCapture(t *testing.T) {
 	}
 	name := func(j job) string { return j.capture + "/" + j.h.name }
 	var always, other, deep []job
-	for c, file := range sorted(captures(t)) {
+	all := captures(t)
+	for c, file := range sorted(all) {
 		for _, h := range habits {
 			j := job{c, file, h}
-			if !h.tiers {
+			if h.shared && h.o.Expand && !expanding(t, all, c) {
+				t.Logf("%s: not taken, see expanding", name(j))
+				continue
+			}
+			if !h.shared {
 				other = append(other, j)
 				continue
 			}
@@ -73,15 +79,14 @@ func compareCapture(t *testing.T, file string, h habit) {
 		t.Fatal(err)
 	}
 	w := walk(tr)
-	srv, err := bmcsim.ServeTree(raw, h.o)
-	if err != nil {
-		t.Fatal(err)
+	var s *service
+	if h.shared {
+		s = visited(t, file, h.o.Expand)
+	} else {
+		s = meet(t, raw, h.o)
+		t.Cleanup(func() { _ = s.srv.Close() })
 	}
-	t.Cleanup(func() { _ = srv.Close() })
-
-	client := open(t, srv)
-	snap := read(t, client, full)
-	again := twice(srv)
+	srv, client, snap := s.srv, s.client, s.first
 	comps := reportedOf(snap)
 	for _, class := range walked {
 		t.Run(string(class), func(t *testing.T) {
@@ -94,9 +99,8 @@ func compareCapture(t *testing.T, file string, h habit) {
 	t.Run("gaps", func(t *testing.T) { compareGaps(t, tr, snap) })
 	t.Run("unique", func(t *testing.T) { checkUnique(t, snap) })
 	t.Run("again", func(t *testing.T) {
-		again := read(t, client, health.Request{Tiers: health.EveryTier, LogLimit: -1, Memory: snap.Memory, Cursors: snap.NextCursors})
-		sameIDs(t, "a second reading", snap, again)
-		for _, e := range again.Log {
+		sameIDs(t, "a second reading", snap, s.second)
+		for _, e := range s.second.Log {
 			t.Errorf("a second reading brought log entry %s/%s again", e.Source, e.ID)
 		}
 		if !h.tiers {
@@ -107,16 +111,15 @@ func compareCapture(t *testing.T, file string, h habit) {
 	})
 	t.Run("scope", func(t *testing.T) { compareScope(t, snap) })
 	t.Run("urgency", func(t *testing.T) { checkTiers(t, comps) })
-	tiers := "not taken"
 	if h.tiers {
 		t.Run("tiers", func(t *testing.T) { compareTiers(t, client, open(t, srv), snap) })
-		tiers = perTier(t, client, snap)
 	}
 	t.Run("manners", func(t *testing.T) { checkManners(t, srv, h.o.BasicOnly) })
-	table(t, w, snap, comps, tiers, again)
+	table(t, w, s, comps)
 }
 
-func open(t *testing.T, srv *bmcsim.RedfishServer) *redfish.Client {
+// dial opens a client that is left open.
+func dial(t *testing.T, srv *bmcsim.RedfishServer) *redfish.Client {
 	t.Helper()
 	c, err := redfish.Open("machine", redfish.Options{
 		Address: srv.URL(), Username: srv.Username(), Password: secret.New(srv.Password()),
@@ -125,6 +128,12 @@ func open(t *testing.T, srv *bmcsim.RedfishServer) *redfish.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+func open(t *testing.T, srv *bmcsim.RedfishServer) *redfish.Client {
+	t.Helper()
+	c := dial(t, srv)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
 		defer cancel()
@@ -304,20 +313,16 @@ func twice(srv *bmcsim.RedfishServer) []string {
 	return l
 }
 
-// perTier is what a warm visit of each tier alone costs.
-func perTier(t *testing.T, c *redfish.Client, snap *health.Snapshot) string {
-	t.Helper()
-	var l []string
-	for _, tier := range health.AllTiers {
-		s := read(t, c, health.Request{Tiers: health.TiersOf(tier), Memory: slices.Clone(snap.Memory), Cursors: snap.NextCursors})
-		l = append(l, fmt.Sprintf("%s %d", tier, s.Cost.Requests))
-	}
-	return strings.Join(l, ", ")
-}
-
 // table prints walker against driver.
-func table(t *testing.T, w *truth, snap *health.Snapshot, comps []*reported, tiers string, again []string) {
+func table(t *testing.T, w *truth, s *service, comps []*reported) {
 	t.Helper()
+	snap := s.first
+	var tiers []string
+	for _, tier := range health.AllTiers {
+		if one := s.alone[tier]; one != nil {
+			tiers = append(tiers, fmt.Sprintf("%s %d", tier, one.Cost.Requests))
+		}
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%-16s %7s %7s %7s %7s\n", "class", "walker", "absent", "driver", "absent")
 	for _, class := range walked {
@@ -351,8 +356,8 @@ func table(t *testing.T, w *truth, snap *health.Snapshot, comps []*reported, tie
 		fmt.Fprintf(&b, "%-16s %7s %7s %7d\n", class, "-", "", others[class])
 	}
 	cost, _ := json.Marshal(snap.Cost)
-	fmt.Fprintf(&b, "first full visit %s; warm visits, requests: %s; %d gaps; memory %d bytes", cost, tiers, len(snap.Gaps), len(snap.Memory))
-	if len(again) > 0 {
+	fmt.Fprintf(&b, "first full visit %s; warm visits, requests: %s; %d gaps; memory %d bytes", cost, cmp.Or(strings.Join(tiers, ", "), "not taken"), len(snap.Gaps), len(snap.Memory))
+	if again := s.twice; len(again) > 0 {
 		fmt.Fprintf(&b, "\nread more than once in the first visit: %d, as %s", len(again), strings.Join(again[:min(len(again), 3)], ", "))
 	}
 	t.Log(b.String())

@@ -12,10 +12,15 @@ import (
 // fragment names an element of a document's array.
 func fragment(url, array string, i int) string { return fmt.Sprintf("%s#/%s/%d", url, array, i) }
 
-var notWord = regexp.MustCompile(`[^a-z0-9]+`)
-
 // plain is a name without case, spaces and punctuation.
-func plain(s string) string { return notWord.ReplaceAllString(strings.ToLower(s), "") }
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(s))
+}
 
 func shareName(a, b *part) bool {
 	for _, x := range a.names {

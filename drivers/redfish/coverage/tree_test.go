@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"dewline/drivers/redfish"
 	"dewline/health"
 	"dewline/internal/bmcsim"
 )
@@ -44,10 +45,20 @@ type loaded struct {
 	raw   map[string][]byte
 	err   error
 
-	full struct {
+	services [2]struct { // without and with $expand
 		sync.Mutex
-		snap *health.Snapshot
+		s *service
 	}
+}
+
+// service is a recording that is served to the end of the process, and the visits of a client that several tests look at.
+type service struct {
+	srv    *bmcsim.RedfishServer
+	client *redfish.Client
+	first  *health.Snapshot
+	twice  []string         // what the first visit asked for more than once
+	second *health.Snapshot // with what the first one learned
+	alone  map[health.Tier]*health.Snapshot
 }
 
 var (
@@ -72,20 +83,60 @@ func recording(path string) *loaded {
 	return l
 }
 
-// fullVisit is the first visit of a recording without $expand, made once in a process.
-func fullVisit(t *testing.T, path string) *health.Snapshot {
+// visited is a recording behind a service with or without $expand, with its visits made: once in a process, they are most
+// of what these tests cost.
+func visited(t *testing.T, path string, expand bool) *service {
 	t.Helper()
 	_, raw, err := loadTree(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := recording(path)
-	l.full.Lock()
-	defer l.full.Unlock()
-	if l.full.snap == nil {
-		l.full.snap = readTree(t, raw, full)
+	l := &recording(path).services[0]
+	if expand {
+		l = &recording(path).services[1]
 	}
-	return l.full.snap
+	l.Lock()
+	defer l.Unlock()
+	if l.s != nil {
+		return l.s
+	}
+	s := meet(t, raw, bmcsim.RedfishOptions{Expand: expand})
+	memory := s.first.Memory
+	if s.second.Memory != nil {
+		memory = s.second.Memory
+	}
+	for _, tier := range health.AllTiers {
+		s.alone[tier] = read(t, s.client, health.Request{Tiers: health.TiersOf(tier), Memory: slices.Clone(memory), Cursors: s.second.NextCursors})
+	}
+	l.s = s
+	return s
+}
+
+// meet serves a recording and visits it twice.
+func meet(t *testing.T, raw map[string][]byte, o bmcsim.RedfishOptions) *service {
+	t.Helper()
+	srv, err := bmcsim.ServeTree(raw, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{srv: srv, client: dial(t, srv), alone: map[health.Tier]*health.Snapshot{}}
+	s.first = read(t, s.client, full)
+	s.twice = twice(srv)
+	s.second = read(t, s.client, health.Request{Tiers: health.EveryTier, LogLimit: -1, Memory: slices.Clone(s.first.Memory), Cursors: s.first.NextCursors})
+	return s
+}
+
+// fullVisit is the first visit of a recording without $expand.
+func fullVisit(t *testing.T, path string) *health.Snapshot {
+	t.Helper()
+	return visited(t, path, false).first
+}
+
+// offersExpand: the service says in its root that it can; what does not is never asked, so that it is the same service with
+// and without.
+func offersExpand(t *tree) bool {
+	o := obj(obj(t.docs[root], "ProtocolFeaturesSupported"), "ExpandQuery")
+	return o["ExpandAll"] == true || o["Links"] == true || o["NoLinks"] == true
 }
 
 func parseTree(raw map[string][]byte) *tree {
