@@ -44,12 +44,17 @@ amount to: incident ID (simulated): what, where, how fast.`,
 		if *length < 0 {
 			return usageError("--for %s: a positive duration", *length)
 		}
-		return p.demo(cmd.Context(), *length, *out, *seed, !*noReport)
+		tell := &demoStory
+		if *noReport {
+			tell = nil
+		}
+		return p.demo(cmd.Context(), *length, *out, *seed, tell)
 	}
 	return cmd
 }
 
-func (p *program) demo(ctx context.Context, length time.Duration, out string, seed uint64, withPast bool) (err error) {
+// demo runs the room, and beside it plays a past and reports on it; nil: neither.
+func (p *program) demo(ctx context.Context, length time.Duration, out string, seed uint64, tell *story) (err error) {
 	dir := filepath.Join(out, "data")
 	if out == "" {
 		if dir, err = os.MkdirTemp("", "dewline-demo-"); err != nil {
@@ -89,9 +94,9 @@ func (p *program) demo(ctx context.Context, length time.Duration, out string, se
 		Recorder: db, Log: log, OnVisit: show.visit, Spread: time.Second,
 	})
 	var past *pastReport
-	if withPast {
+	if tell != nil {
 		defer debug.SetGCPercent(debug.SetGCPercent(400)) // a minute's work on fourteen days: memory for time
-		if past, err = p.startPast(interrupted, out, seed, log); err != nil {
+		if past, err = p.startPast(interrupted, *tell, out, seed, log); err != nil {
 			return err
 		}
 		if past != nil {

@@ -23,13 +23,14 @@ import (
 // story is the past of the demo's servers, counted back from its start: a roof that leaks, six wet servers that are switched off,
 // dried and switched on again, and a power supply that fails late.
 type story struct {
-	length, every  time.Duration
+	length         time.Duration
+	every, health  time.Duration // of readings and events, of the health tier
 	leak, lateFail time.Duration // ago
 	soak           time.Duration
 }
 
 // demoStory is what the demo tells: fourteen days of visits every five minutes.
-var demoStory = story{length: 14 * 24 * time.Hour, every: 5 * time.Minute, leak: 99 * time.Hour, lateFail: 7 * time.Hour, soak: 72 * time.Hour}
+var demoStory = story{length: 14 * 24 * time.Hour, every: 5 * time.Minute, health: time.Hour, leak: 99 * time.Hour, lateFail: 7 * time.Hour, soak: 72 * time.Hour}
 
 // After the leak.
 const (
@@ -47,7 +48,7 @@ func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.
 		return "", "", err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	h := past{From: from, To: to, Every: y.every, Health: time.Hour, Log: log}
+	h := past{From: from, To: to, Every: y.every, Health: y.health, Log: log}
 	servers := y.servers(seed, leak, to)
 	if err := h.play(ctx, servers, db); err != nil {
 		return "", "", err
@@ -181,7 +182,7 @@ type pastReport struct {
 
 // startPast begins to play the past beside the demo; it must be stopped. Nil if there is a report already. Without a folder to
 // keep things in, the report gets one of its own.
-func (p *program) startPast(ctx context.Context, out string, seed uint64, log *slog.Logger) (*pastReport, error) {
+func (p *program) startPast(ctx context.Context, y story, out string, seed uint64, log *slog.Logger) (*pastReport, error) {
 	keep := out != ""
 	if !keep {
 		var err error
@@ -200,7 +201,7 @@ func (p *program) startPast(ctx context.Context, out string, seed uint64, log *s
 	now := time.Now()
 	go func() {
 		defer close(r.ended)
-		r.verdict, r.review, r.err = demoStory.play(ctx, r.dir, r.folder, seed, now, log)
+		r.verdict, r.review, r.err = y.play(ctx, r.dir, r.folder, seed, now, log)
 	}()
 	return r, nil
 }
