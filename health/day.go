@@ -58,7 +58,7 @@ type PartFacts struct {
 	// Known: the source tells what was installed. If not, Identity and Parts are empty, which is not the same as nothing.
 	Known    bool
 	Identity Identity
-	// Parts in order of ID. Presence and State are unknown: they belong to hours.
+	// Parts that are installed, in order of ID; not empty bays. Presence and State are unknown: they belong to hours.
 	Parts []KnownComponent
 	// Series that were ever read of this target, in order of component, quantity and unit.
 	Series []SeriesFacts

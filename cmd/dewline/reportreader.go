@@ -116,7 +116,9 @@ func (r storeReader) Inventory(ctx context.Context, id health.TargetID, at time.
 		return nil, err
 	}
 	place := map[health.SeriesID]int{}
+	absent := map[health.ComponentID]bool{} // an empty bay is listed too
 	for _, c := range known {
+		absent[c.ID] = c.Presence == health.Absent && !c.Since.After(at)
 		for _, q := range c.Series {
 			f := health.SeriesFacts{SeriesID: health.SeriesID{Component: c.ID, Quantity: q.Quantity, Unit: q.Unit}, Class: c.Class, Derived: q.Derived, Thresholds: q.Thresholds}
 			k, ok := place[f.SeriesID]
@@ -132,6 +134,7 @@ func (r storeReader) Inventory(ctx context.Context, id health.TargetID, at time.
 			}
 		}
 	}
+	out.Parts = slices.DeleteFunc(out.Parts, func(c health.KnownComponent) bool { return absent[c.ID] })
 	slices.SortFunc(out.Series, func(a, b health.SeriesFacts) int {
 		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Unit, b.Unit))
 	})

@@ -111,7 +111,7 @@ func (f *fleet) drives() ([]Drive, []DriveModel) {
 // watchedYears is the time in which anything of the server was read.
 func (s *server) watchedYears() float64 { return hours(s.watched) / year }
 
-// partsOf are the parts of a class, in order of ID: those known of, and those that told something.
+// partsOf are the parts of a class, in order of ID: those that are installed; where the source does not tell, those that were ever read.
 func (s *server) partsOf(c health.Class) []health.ComponentID {
 	seen := map[health.ComponentID]bool{}
 	for _, p := range s.facts.Parts {
@@ -119,9 +119,9 @@ func (s *server) partsOf(c health.Class) []health.ComponentID {
 			seen[p.ID] = true
 		}
 	}
-	for _, t := range s.daily {
-		if t.Class == c && t.n > 0 {
-			seen[t.Component] = true
+	for i := range s.facts.Series {
+		if x := &s.facts.Series[i]; !s.facts.Known && x.Class == c {
+			seen[x.Component] = true
 		}
 	}
 	ids := make([]health.ComponentID, 0, len(seen))
@@ -142,7 +142,7 @@ func (f *fleet) drive(s *server, id health.ComponentID) Drive {
 		switch t.Quantity {
 		case health.LifeLeft:
 			d.LifeLeft = new(t.last.v)
-			d.Wear = wearOf(t.medians, f.q.Until)
+			d.Wear = wearOf(t.lasts, f.q.Until)
 			r := reachOf(d.Wear, lifeLimit, true, f.q.Until, f.q.Until.Sub(f.first))
 			d.Reach = &r
 		case health.SpareLeft:

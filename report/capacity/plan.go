@@ -50,8 +50,7 @@ type tracked struct {
 	dist
 	steps       int
 	first, last dayValue   // the last value of the first day, and of the last day
-	medians     []dayValue // of drives: for their wear
-	lasts       []dayValue // of counters
+	lasts       []dayValue // of wear and of counters
 }
 
 // plan asks what there is of each server, and chooses what to read.
@@ -278,10 +277,7 @@ func (t *tracked) take(day time.Time, d *health.DaySeries) {
 		t.first = v
 	}
 	t.last = v
-	switch t.Quantity {
-	case health.LifeLeft:
-		t.medians = append(t.medians, dayValue{day, d.Quantile(0.5)})
-	case health.CorrectableErrors:
+	if t.Quantity == health.LifeLeft || t.Quantity == health.CorrectableErrors {
 		t.lasts = append(t.lasts, v)
 	}
 }
