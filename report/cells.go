@@ -30,6 +30,8 @@ func Number(v float64) Cell { return Cell{Text: Digits(v), Value: v} }
 // Digits writes a value with as many digits as are worth reading.
 func Digits(v float64) string {
 	switch a := math.Abs(v); {
+	case a == 0:
+		return "0"
 	case a >= 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	case a >= 1:

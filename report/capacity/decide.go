@@ -19,7 +19,7 @@ func (out *Report) decide(f *fleet) {
 	if p := out.Resilience.Buy; p != nil {
 		if len(p.Growth) > 0 {
 			last := p.Growth[len(p.Growth)-1]
-			d.Buy = append(d.Buy, note("buy.spares", p.Servers, last.KW, placeName(p.Kind, p.Site, p.Name)))
+			d.Buy = append(d.Buy, note("buy.spares", p.Servers, last.KW, placeName(p.Kind, p.Site, p.Name), *p.Watts, p.Percent, last.PercentAYear))
 		} else {
 			d.Buy = append(d.Buy, note("buy.spares_only", p.Servers, placeName(p.Kind, p.Site, p.Name)))
 		}

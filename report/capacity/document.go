@@ -232,7 +232,7 @@ func (w writer) power() report.Section {
 			return figure(g.Draw, of)
 		}
 		groups.Rows = append(groups.Rows, []report.Cell{
-			{Text: name, Value: g.Name}, w.word("group", g.Kind), report.Count(g.Servers), draw(p50), draw(p95), draw(p99), draw(most), samples(g.Draw), share(g.Coverage),
+			{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Count(g.Servers), draw(p50), draw(p95), draw(p99), draw(most), samples(g.Draw), share(g.Coverage),
 			report.Count(g.Excluded), report.Count(g.Scaled), report.Number(g.Energy), report.Number(g.Gap),
 		})
 		if b := g.Budget; b != nil {
@@ -241,7 +241,7 @@ func (w writer) power() report.Section {
 				tone = report.Bad
 			}
 			budgets.Rows = append(budgets.Rows, []report.Cell{
-				{Text: name, Value: g.Name}, w.word("group", g.Kind), report.Number(b.VoltAmperes), report.Number(b.PowerFactor), number(b.P99), number(b.Max), toned(percent(b.Share), tone), number(b.Stranded), number(g.Rated),
+				{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Number(b.VoltAmperes), report.Number(b.PowerFactor), number(b.P99), number(b.Max), toned(percent(b.Share), tone), number(b.Stranded), number(g.Rated),
 				text(w.sum(g)),
 			})
 		}
@@ -317,7 +317,7 @@ func (w writer) lines(id string, is func(*Group) bool) *report.Chart {
 }
 
 func (w writer) servers() report.Section {
-	table := w.table("power-servers", "server", "rack", "source", "p50_watts>", "p95_watts>", "p99_watts>", "max_watts>", "highest_sample_watts>", "steps>", "sampling_seconds>", "coverage>", "kwh>", "gap_hours>", "cap")
+	table := w.table("power-servers", "server", "rack", "source*1.2", "p50_watts>", "p95_watts>", "p99_watts>", "max_watts>", "highest_sample_watts>", "steps>", "sampling_seconds>", "coverage>", "kwh>", "gap_hours>", "cap")
 	table.Note = w.Say("power.servers.note")
 	psus := w.table("supplies", "server", "rack", "supplies>", "rated_watts>", "one_lost_watts>", "highest_sample_watts>", "headroom_watts>", "not_rated>", "limit_watts>", "cap")
 	psus.Note = w.Say("power.supplies.note")
@@ -368,7 +368,7 @@ func (w writer) whatIf() report.Section {
 			va, budget = number(x.Budget.P99), report.Number(x.Budget.VoltAmperes)
 		}
 		table.Rows = append(table.Rows, []report.Cell{
-			report.Text(x.Change), {Text: placeName(x.Kind, x.Site, x.Name), Value: x.Name}, w.word("group", x.Kind), report.Text(some(names(x.Like))), figure(x.Before, p99), figure(x.After, p99), number(x.PerUnit), va, budget, result,
+			report.Text(x.Change), {Text: placeName(x.Kind, x.Site, x.Name)}, w.word("group", x.Kind), report.Text(some(names(x.Like))), figure(x.Before, p99), figure(x.After, p99), number(x.PerUnit), va, budget, result,
 		})
 	}
 	return w.section("what-if", false, table)
@@ -459,4 +459,12 @@ func gigabytes(n int64) report.Cell {
 
 func label(name string, id health.ComponentID) report.Cell {
 	return report.Cell{Text: cmp.Or(name, string(id)), Value: string(id)}
+}
+
+// valueName is a group's name for programs.
+func valueName(g *Group) string {
+	if g.Kind == "all" {
+		return "all"
+	}
+	return placeName(g.Kind, g.Site, g.Name)
 }

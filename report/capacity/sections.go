@@ -279,7 +279,7 @@ func (w writer) resilience() report.Section {
 		if l.Draw == nil && l.AtLeast != nil {
 			watts = report.Cell{Text: "≥ " + report.Digits(*l.AtLeast), Value: "", Tone: report.Faint}
 		}
-		name := report.Cell{Text: placeName(l.Kind, l.Site, l.Name), Value: l.Name}
+		name := report.Text(placeName(l.Kind, l.Site, l.Name))
 		table.Rows = append(table.Rows, []report.Cell{name, w.word("group", l.Kind), report.Text(w.Say("all.servers")), report.Count(l.Servers), report.Count(l.Left), watts, number(l.Room)})
 		for _, m := range l.Models {
 			table.Rows = append(table.Rows, []report.Cell{name, w.word("group", l.Kind), w.model(m.Model), report.Count(m.Servers), report.Count(m.Left), report.None(), report.None()})
