@@ -239,7 +239,7 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 				}
 				// The first visit reads a whole repository of sensor records, and may take longer than a tick.
 				if i > 1 && i < ticks && (v.Result != health.Done && v.Result != health.Late || len(v.Skipped) > 0) {
-					t.Errorf("%s, visit %d: %s %s %s, skipped %+v", id, i, v.Result, v.Reason, v.Error, v.Skipped)
+					t.Errorf("%s, visit %d: %s %s %s, skipped %+v; late %s, took %s, cost %+v", id, i, v.Result, v.Reason, v.Error, v.Skipped, v.Lateness(), v.Took, v.Cost)
 					continue
 				}
 				if v.Result == health.Done || v.Result == health.Late {

@@ -26,4 +26,9 @@
 //   - Read ends soon after its context, and that is health.ReasonStopped, not the machine's fault. Close ends the session, can
 //     be called twice, and the source can be used again afterwards.
 //   - Nothing is written to the machine but its own session; a password that was refused is not tried again in that visit.
+//
+// A recorded machine (drivers/replay) lies beneath a real driver, so a replay owes all of this. It differs in what a recording cannot
+// have: its time is that of the recording, every visit finds the machine as it was, no connection is made, a login tells nothing of a
+// password, and what was not recorded is not there (404, C1h), however the driver asks. What was silent is silent at once, as the
+// same gap.
 package collectortest
