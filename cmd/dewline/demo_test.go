@@ -139,7 +139,7 @@ func checkPast(t *testing.T, out string) {
 // checkDemoReview looks at the capacity review that the demo leaves.
 func checkDemoReview(t *testing.T, out, line string) {
 	t.Helper()
-	if !strings.Contains(line, "6 spare servers and") || !strings.Contains(line, "days of data, and 30 are needed for a forecast") {
+	if !strings.Contains(line, "spare servers (6) and") || !strings.Contains(line, "days of data, and 30 are needed for a forecast") {
 		t.Errorf("standard error: %s", line)
 	}
 	b, err := os.ReadFile(filepath.Join(out, "report.json"))

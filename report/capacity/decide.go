@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ func (out *Report) decide(f *fleet) {
 	out.decideServers(d)
 	if p := out.Resilience.Buy; p != nil {
 		if len(p.Growth) > 0 {
-			last := p.Growth[len(p.Growth)-1]
+			last := slices.MaxFunc(p.Growth, func(a, b Sensitive) int { return cmp.Compare(a.KW, b.KW) })
 			d.Buy = append(d.Buy, note("buy.spares", p.Servers, last.KW, placeName(p.Kind, p.Site, p.Name), *p.Watts, p.Percent, last.PercentAYear))
 		} else {
 			d.Buy = append(d.Buy, note("buy.spares_only", p.Servers, placeName(p.Kind, p.Site, p.Name)))
