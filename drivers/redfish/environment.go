@@ -13,6 +13,10 @@ type envDoc struct {
 	DewPointCelsius                               excerpt
 	PowerWatts                                    excerpt
 	EnergykWh                                     excerpt
+	PowerLimitWatts                               object[struct {
+		SetPoint    number
+		ControlMode text
+	}]
 	// PDU metrics have the last two names above as well.
 }
 
@@ -66,7 +70,17 @@ func (d *envDoc) values() []envValue {
 		{d.TemperatureCelsius.Reading, d.TemperatureCelsius.Source, health.ClassTemperature, health.Temperature, health.Celsius, "Temperature", true},
 		{d.PowerWatts.Reading, d.PowerWatts.Source, health.ClassPower, health.Power, health.Watt, "Power", true},
 		{d.EnergykWh.Reading, d.EnergykWh.Source, health.ClassSensor, health.Energy, health.KilowattHour, "Energy", false},
+		{d.limit(), "", health.ClassPower, health.PowerLimit, health.Watt, "PowerLimit", false},
 	}
+}
+
+// limit is the cap that is in force.
+func (d *envDoc) limit() number {
+	l := d.PowerLimitWatts.V
+	if l.ControlMode == "Disabled" || l.SetPoint.V <= 0 {
+		return number{}
+	}
+	return l.SetPoint
 }
 
 // statedElsewhere reports whether a sensor that is read has the value, or Power.PowerControl without a link between them.

@@ -17,6 +17,7 @@ type powerControl struct {
 	PowerConsumedWatts              number
 	PowerCapacityWatts              number
 	PowerMetrics                    object[struct{ AverageConsumedWatts, MaxConsumedWatts number }]
+	PowerLimit                      object[struct{ LimitInWatts number }] // null: no limit is in force
 }
 
 type legacySupply struct {
@@ -98,6 +99,9 @@ func (v *visit) readPower(c *chassis) {
 			}
 			if x.PowerCapacityWatts.V > 0 {
 				p.set(health.PowerCapacity, health.Watt, x.PowerCapacityWatts, nil)
+			}
+			if l := x.PowerLimit.V.LimitInWatts; l.V > 0 {
+				p.set(health.PowerLimit, health.Watt, l, nil)
 			}
 			v.union.add(p, place+"/"+bases[i])
 		}
