@@ -122,6 +122,21 @@ var quirks = quirk.Table{
 		Source: "https://github.com/bb-Ricardo/check_redfish (event log of HPE)",
 	},
 	{
+		Name:   "ilo4-log-by-entry",
+		What:   "an iLO 4 links the entries of a log and gives each by a request of its own: the newest hundred of them, back to the newest known one",
+		Source: "https://github.com/bb-Ricardo/check_redfish (event log of HPE)",
+	},
+	{
+		Name:   "ilo-supply-status",
+		What:   "PowerSupplyStatus words what Status does not, and says Unknown of a supply that is well: told beside it, no fault by itself",
+		Source: "https://github.com/bb-Ricardo/check_redfish (power)",
+	},
+	{
+		Name:   "ilo-views",
+		What:   "POST to Views would bring all in one answer: not used, nothing is posted but the login",
+		Source: "https://github.com/bb-Ricardo/check_redfish (README)",
+	},
+	{
 		Name:   "drive-ids-collide",
 		What:   "drive 0 of every controller: a number alone is no identity, the controller is part of the ID",
 		Source: "https://github.com/mrlhansen/idrac_exporter/issues/110",
@@ -142,6 +157,16 @@ var quirks = quirk.Table{
 		Source: "https://github.com/mrlhansen/idrac_exporter/issues/112",
 	},
 	{
+		Name:   "imm-other-port",
+		What:   "an IMM sends the login on to port 8080 and a slash: followed once, on the same host, where its certificate is verified again; never anything but the login",
+		Source: "https://github.com/PegaProx (issue 609)",
+	},
+	{
+		Name:   "xcc-stuck-drives",
+		What:   "drives that were well again stay Critical until the XCC restarts: told as the BMC tells it, since nothing else says that they are well",
+		Source: "https://github.com/lenovo (issue 47)",
+	},
+	{
 		Name:   "cimc-values",
 		What:   "\"N/A\" where a number belongs, PowerControl as an object, Health OK of an absent drive, severity NORMAL: read for what they mean",
 		Source: "https://github.com/Comcast/fishymetrics/pull/147",
@@ -150,6 +175,11 @@ var quirks = quirk.Table{
 		Name: "cimc-pacing", Vendor: cisco, Effects: []quirk.Effect{quirk.OneRequest},
 		What:   "CIMC drops requests that come while it works on another: one at a time",
 		Source: "https://github.com/Comcast/fishymetrics (common/util.go)",
+	},
+	{
+		Name:   "cimc-system-id",
+		What:   "the system is named by its serial number, /redfish/v1/Systems/FCH2109V0AB: discovered; IDs of parts do not hold it",
+		Source: "https://github.com/Comcast/fishymetrics/pull/147",
 	},
 	{
 		Name:   "huawei-supply-oem",
@@ -172,6 +202,16 @@ var quirks = quirk.Table{
 		Source: "https://github.com/bb-Ricardo/check_redfish/issues/58",
 	},
 	{
+		Name:   "irmc-role",
+		What:   "an account without RedfishRole logs in and may read nothing (403): denied, once, and said so",
+		Source: "https://github.com/bb-Ricardo/check_redfish (notes on Fujitsu)",
+	},
+	{
+		Name:   "irmc-stale-event",
+		What:   "an entry 0x180055 stays when what it tells of is long over: an entry is told once, and one of no known kind opens no fault",
+		Source: "https://github.com/bb-Ricardo/check_redfish (notes on Fujitsu)",
+	},
+	{
 		Name:   "openbmc-modern-only",
 		What:   "no Thermal and Power: Sensors, ThermalSubsystem and PowerSubsystem are enough",
 		Source: "https://github.com/openbmc/bmcweb (meson options)",
@@ -187,6 +227,11 @@ var quirks = quirk.Table{
 		Source: "https://github.com/openbmc/bmcweb (sensors)",
 	},
 	{
+		Name:   "openbmc-sessions",
+		What:   "a session ends after 1800 s, an account locks for 300 s after some wrong passwords: one new login in a visit, one attempt with a password",
+		Source: "https://github.com/openbmc/bmcweb (session timeout)",
+	},
+	{
 		Name:   "missing-under-200",
 		What:   "HTTP 200 with an error for a chassis that is not there: not found, no empty chassis",
 		Source: "https://github.com/openbmc/bmcweb (chassis)",
@@ -195,6 +240,11 @@ var quirks = quirk.Table{
 		Name:   "ami-shapes",
 		What:   "MemberId as a number, null among Members, a supply without Status or in State \"Present\", no Systems in the root: all read",
 		Source: "https://github.com/stmcginnis/gofish/issues/99",
+	},
+	{
+		Name:   "ami-values",
+		What:   "MaxSpeedMHz \"\", IntervalInMin 0.08, no Name, no ChassisType: an odd value costs itself alone, a part without a name is named by its ID",
+		Source: "https://github.com/mrlhansen/idrac_exporter/issues/176",
 	},
 	{
 		Name: "h3c-65535", Vendor: h3c, Effects: []quirk.Effect{quirk.Sentinels},

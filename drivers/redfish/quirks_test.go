@@ -734,6 +734,8 @@ func noExpand(t *testing.T, vendor, bad, good, row string) {
 }
 
 func TestEveryQuirk(t *testing.T) {
+	tests := maps.Clone(quirkTests)
+	maps.Copy(tests, moreQuirkTests)
 	seen := map[string]bool{}
 	for _, q := range Quirks() {
 		if seen[q.Name] {
@@ -748,14 +750,14 @@ func TestEveryQuirk(t *testing.T) {
 				t.Errorf("%s: effect %s is none of this driver", q.Name, e)
 			}
 		}
-		test := quirkTests[q.Name]
+		test := tests[q.Name]
 		if test == nil {
 			t.Errorf("row %s has no test", q.Name)
 			continue
 		}
 		t.Run(q.Name, test)
 	}
-	for name := range quirkTests {
+	for name := range tests {
 		if !seen[name] {
 			t.Errorf("the test of %s is about no row", name)
 		}
