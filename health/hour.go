@@ -16,9 +16,30 @@ type HourFacts struct {
 	// Parts in order of ID.
 	Parts []HourPart
 	Gaps  int
+	// FirstAt and LastAt are when readings were first and last read in the hour; Still are runs of visits in which every value was that
+	// of the visit before. A run ends with the hour: whether it goes on in the next, First and Last of its series tell.
+	FirstAt, LastAt time.Time
+	Still           []StillRun
 	// Skipped are runs of ticks that were not tried, told by visits of this hour; they may lie before it.
 	Skipped []TickRange
 }
+
+// Read adds a visit that brought readings, in order of time; moved tells that a value was not that of the visit before.
+func (f *HourFacts) Read(at time.Time, moved bool) {
+	switch n := len(f.Still); {
+	case f.FirstAt.IsZero():
+		f.FirstAt = at
+	case moved:
+	case n > 0 && f.Still[n-1].To.Equal(f.LastAt):
+		f.Still[n-1].To = at
+	default:
+		f.Still = append(f.Still, StillRun{f.LastAt, at})
+	}
+	f.LastAt = at
+}
+
+// StillRun is visits from one to another, of which each repeats the values of the one before it.
+type StillRun struct{ From, To time.Time }
 
 // TickCount says how the ticks of one tier ended.
 type TickCount struct {

@@ -35,3 +35,14 @@ type Run struct {
 	Started, Ended time.Time
 	Clean          bool
 }
+
+// OpenIn is a fault that was opened before until, as it stood then: one that was closed later was open. Nil if it was closed before since.
+func OpenIn(f health.Fault, since, until time.Time) *health.Fault {
+	if f.Closed() && f.Cleared.Before(since) {
+		return nil
+	}
+	if f.Closed() && !f.Cleared.Before(until) {
+		f.State, f.Cleared = health.Asserted, time.Time{}
+	}
+	return &f
+}

@@ -72,7 +72,7 @@ func (r storeReader) Faults(ctx context.Context, id health.TargetID, since, unti
 	}
 	var out []health.Fault
 	for _, f := range all {
-		if x := openIn(f, since, until); x != nil {
+		if x := report.OpenIn(f, since, until); x != nil {
 			out = append(out, *x)
 		}
 	}
@@ -151,7 +151,7 @@ func (r storeReader) EachFault(ctx context.Context, from, until time.Time, f fun
 		return err
 	}
 	for i := range all {
-		x := openIn(all[i], from, until)
+		x := report.OpenIn(all[i], from, until)
 		if x == nil {
 			continue
 		}
@@ -173,15 +173,4 @@ func (r storeReader) EachEvent(ctx context.Context, from, until time.Time, f fun
 		}
 	}
 	return nil
-}
-
-// openIn is a fault opened before until as it stood then; nil if it was closed before from.
-func openIn(f health.Fault, from, until time.Time) *health.Fault {
-	if f.Closed() && f.Cleared.Before(from) {
-		return nil
-	}
-	if f.Closed() && !f.Cleared.Before(until) { // a report on a time in the past: it was open then
-		f.State, f.Cleared = health.Asserted, time.Time{}
-	}
-	return &f
 }

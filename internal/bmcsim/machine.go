@@ -36,13 +36,21 @@ const (
 	cpuUpperCritical   = 95.0
 )
 
-type fan struct{ failed, absent bool }
+type fan struct {
+	failed, absent bool
+	wear           float64 // share of its speed that is lost
+}
 
-type psu struct{ failed, absent, inputLost bool }
+type psu struct {
+	failed, absent, inputLost bool
+	loss                      float64 // share of what it gives that it wastes beyond its due
+	swaps                     int
+}
 
 type drive struct {
 	failed, predicted, removed bool
 	life                       float64 // percent left
+	swaps                      int
 }
 
 type dimm struct {
@@ -74,6 +82,9 @@ type Machine struct {
 	hostOn    bool
 	intrusion bool
 	rhAlarm   int // 0 normal, 1 above caution, 2 above critical
+	load      float64
+	heat      float64 // of the processors, beyond what their load makes, kelvin
+	frozen    *State  // what is repeated while the sensor task hangs
 	log       eventLog
 }
 
@@ -86,7 +97,7 @@ type identity struct {
 // the same machine.
 func NewMachine(profile Profile, name string, seed uint64) *Machine {
 	m := &Machine{
-		name: name, seed: seed, profile: profile, now: time.Now, hostOn: true, roomTemp: 24, roomRH: 45, inletOff: -0.3,
+		name: name, seed: seed, profile: profile, now: time.Now, hostOn: true, roomTemp: 24, roomRH: 45, inletOff: -0.3, load: defaultLoad,
 		fans: make([]fan, profile.Fans), psus: make([]psu, profile.PSUs), drives: make([]drive, profile.Drives),
 		dimms: make([]dimm, profile.DIMMs), leaks: make([]LeakState, len(profile.Leaks)),
 	}

@@ -65,6 +65,9 @@ type eventLog struct {
 	overflow bool
 	added    time.Time // of the last entry
 	erased   time.Time
+	quiet    bool // nothing of what happens now is logged
+	hung     bool // nothing of the sensors is
+	off      bool // logging is switched off
 }
 
 // simEpoch is before everything that happens to a simulated machine.
@@ -81,6 +84,9 @@ func (l *eventLog) history(h uint64) {
 }
 
 func (l *eventLog) add(e Event) {
+	if l.quiet || l.off || l.hung && e.Part != PartLog && e.Part != PartHost {
+		return
+	}
 	if len(l.entries) >= l.capacity {
 		if !l.wraps {
 			l.overflow = true
@@ -98,8 +104,10 @@ func (l *eventLog) add(e Event) {
 }
 
 func (l *eventLog) clear(at time.Time) {
-	l.entries, l.nextID, l.overflow, l.erased = nil, 1, false, at
+	l.wipe(at)
 	l.add(Event{Time: at, Part: PartLog, What: Cleared, Asserted: true})
 }
+
+func (l *eventLog) wipe(at time.Time) { l.entries, l.nextID, l.overflow, l.erased = nil, 1, false, at }
 
 func (l *eventLog) all() []Event { return slices.Clone(l.entries) }

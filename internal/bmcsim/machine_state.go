@@ -85,6 +85,11 @@ type LeakDetectorState struct {
 func (m *Machine) At(t time.Time) State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.frozen != nil {
+		s := *m.frozen
+		s.Time, s.Version = t, m.version
+		return s
+	}
 	n := noise{seed: m.seed ^ hashString(m.name), t: t}
 	s := State{
 		Time: t, Version: m.version, HostOn: m.hostOn, Intrusion: m.intrusion, HumidityAlarm: m.rhAlarm,
@@ -95,13 +100,13 @@ func (m *Machine) At(t time.Time) State {
 	}
 	load := 0.0
 	if m.hostOn {
-		load = 0.35 + n.slow("load", 0.12)
+		load = max(0, m.load+n.slow("load", 0.12))
 	}
 	m.stateOfFans(&s, n, load)
 	m.stateOfPower(&s, n, load)
 	s.ExhaustC = s.InletC + 2 + 22*load
 	for i := range m.profile.CPUs {
-		s.CPUs = append(s.CPUs, CPUState{Name: fmt.Sprintf("CPU%d", i+1), TempC: s.InletC + 12 + 60*load + n.fast(fmt.Sprint("cpu", i), 1)})
+		s.CPUs = append(s.CPUs, CPUState{Name: fmt.Sprintf("CPU%d", i+1), TempC: s.InletC + 12 + 60*load + m.heat + n.fast(fmt.Sprint("cpu", i), 1)})
 	}
 	for i, d := range m.dimms {
 		s.DIMMs = append(s.DIMMs, DIMMState{
@@ -112,7 +117,7 @@ func (m *Machine) At(t time.Time) State {
 	hours := int(t.Sub(simEpoch).Hours())
 	for i, d := range m.drives {
 		s.Drives = append(s.Drives, DriveState{
-			Name: fmt.Sprintf("Bay %d", i), Serial: fmt.Sprintf("S%011X", mix(m.seed, uint64(300+i))&0xfffffffffff), Model: "SIM NVMe 1920G",
+			Name: fmt.Sprintf("Bay %d", i), Serial: swapped(fmt.Sprintf("S%011X", mix(m.seed, uint64(300+i))&0xfffffffffff), d.swaps), Model: "SIM NVMe 1920G",
 			CapacityBytes: 1_920_383_410_176, LifeLeft: d.life, TempC: s.InletC + 9 + n.slow(fmt.Sprint("drive", i), 1),
 			PowerOnHours: max(hours, 0) + 900, Failed: d.failed, Predicted: d.predicted, Removed: d.removed,
 		})
@@ -149,7 +154,7 @@ func (m *Machine) stateOfFans(s *State, n noise, load float64) {
 		fs := FanState{Name: fmt.Sprintf("Fan %d", i+1), Serial: fmt.Sprintf("FN%06X", mix(m.seed, uint64(400+i))&0xffffff), Failed: f.failed, Absent: f.absent}
 		if !f.failed && !f.absent {
 			fs.Duty = duty
-			fs.RPM = math.Round(fanMaxRPM * duty / 100 * (1 + n.fast(fmt.Sprint("fan", i), 0.01)))
+			fs.RPM = math.Round(fanMaxRPM * duty / 100 * (1 - f.wear) * (1 + n.fast(fmt.Sprint("fan", i), 0.01)))
 		}
 		s.Fans = append(s.Fans, fs)
 	}
@@ -168,7 +173,7 @@ func (m *Machine) stateOfPower(s *State, n noise, load float64) {
 	}
 	for i, p := range m.psus {
 		ps := PSUState{
-			Name: fmt.Sprintf("PSU %d", i+1), Serial: fmt.Sprintf("PS%08X", mix(m.seed, uint64(500+i))&0xffffffff), Model: "SIM-PWR-1100",
+			Name: fmt.Sprintf("PSU %d", i+1), Serial: swapped(fmt.Sprintf("PS%08X", mix(m.seed, uint64(500+i))&0xffffffff), p.swaps), Model: "SIM-PWR-1100",
 			CapacityWatts: 1100, Failed: p.failed, Absent: p.absent, InputLost: p.inputLost, TempC: s.InletC + 6 + 10*load,
 		}
 		if !p.absent && !p.inputLost {
@@ -176,7 +181,7 @@ func (m *Machine) stateOfPower(s *State, n noise, load float64) {
 		}
 		if ps.Good() {
 			ps.OutputWatts = math.Round(dc / float64(good))
-			ps.InputWatts = math.Round(dc/float64(good)/0.93 + 4)
+			ps.InputWatts = math.Round(dc/float64(good)*(1+p.loss)/0.93 + 4)
 			s.PowerWatts += ps.InputWatts
 		}
 		s.PSUs = append(s.PSUs, ps)

@@ -14,9 +14,12 @@ func (b *treeBuilder) logs() {
 		services[dir] = append(services[dir], l.path)
 		b.add(l.path, "LogService.v1_3_0.LogService", l.name, func() doc {
 			d := doc{
-				"ServiceEnabled": true, "LogEntryType": l.entryType, "OverWritePolicy": l.overwrites, "MaxNumberOfRecords": b.logInfo.capacity,
+				"ServiceEnabled": l.empty || !b.logInfo.off, "LogEntryType": l.entryType, "OverWritePolicy": l.overwrites, "MaxNumberOfRecords": b.logInfo.capacity,
 				"DateTime": b.s.Time.UTC().Format(time.RFC3339), "DateTimeLocalOffset": "+00:00", "Status": status("OK", "Enabled"),
 				"Actions": doc{"#LogService.ClearLog": doc{"target": l.path + "/Actions/LogService.ClearLog"}},
+			}
+			if !b.logInfo.wraps && !l.empty && !l.noEntries {
+				d["OverWritePolicy"] = "NeverOverWrites"
 			}
 			if b.logInfo.overflow && !l.empty {
 				d["Overflow"] = true

@@ -100,12 +100,14 @@ func (t *machineTree) pageSize(path string) int {
 type logInfo struct {
 	capacity int
 	overflow bool
+	wraps    bool
+	off      bool
 }
 
 func (m *Machine) logInfo() logInfo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return logInfo{m.log.capacity, m.log.overflow}
+	return logInfo{m.log.capacity, m.log.overflow, m.log.wraps, m.log.off}
 }
 
 // treeBuilder makes the documents of one state.

@@ -44,7 +44,7 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 	baseTo := evidence.Add(-beforeEvidence).UTC().Truncate(time.Hour)
 	baseFrom := baseTo.Add(-q.Baseline)
 
-	controls, err := controlsOf(ctx, r, &q, byName, baseFrom, baseTo, until)
+	controls, err := controlsOf(ctx, r, &q, byName, baseFrom, baseTo, until, q.Until)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 		if !ok {
 			t = health.Target{ID: id}
 		}
-		h, err := read(ctx, r, t, baseFrom, baseTo, until)
+		h, err := read(ctx, r, t, baseFrom, baseTo, until, q.Until)
 		if err != nil {
 			return nil, err
 		}
@@ -100,11 +100,7 @@ func (rs *reasons) add(gateID, window, key string, args ...any) {
 // server judges one server.
 func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *Server {
 	base := h.within(h.baseFrom, h.base)
-	varying := varyingOf(base)
-	if len(varying) == 0 {
-		varying = varyingOf(h.hours)
-	}
-	w, kinds := h.windows(q, evidence, varying)
+	w, kinds := h.windows(q, evidence)
 	s := &Server{Target: h.target.ID, Site: h.target.Site, Rack: h.target.Rack, Position: h.target.Position, Windows: w, Identity: Identity{h.known, h.wasID, h.isID}}
 	var rs reasons
 	hasBaseline := w.Hours >= minBaseline
@@ -121,12 +117,12 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 		exp = h.expectedOf(soak, rate)
 	}
 	if hasBaseline {
-		s.Coverage = append(s.Coverage, h.coverage("baseline", w.BaselineFrom, w.BaselineTo, on, exp, varying, rate))
+		s.Coverage = append(s.Coverage, h.coverage("baseline", w.BaselineFrom, w.BaselineTo, on, exp, rate))
 	}
 	s.Coverage = append(s.Coverage, h.coverage("soak", soakFrom, w.SoakTo, func(f *health.HourFacts) bool {
 		k := kinds[f.At]
 		return k == hourCounted || k == hourUnread || k == hourFrozen || k == hourUnknown
-	}, exp, varying, rate))
+	}, exp, rate))
 	for _, c := range s.Coverage {
 		if c.Due == 0 && c.Window == "soak" {
 			continue // no data: said below
@@ -146,6 +142,7 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 	switch {
 	case w.SoakFrom.IsZero():
 		rs.add("no_data", "soak", "reason.not_restored")
+	case !w.Restarted.IsZero() && !w.Restarted.Before(w.SoakTo): // it has not begun yet: said below
 	case len(soak) == 0 || !slices.ContainsFunc(soak, func(f *health.HourFacts) bool { return len(f.Series)+len(f.Parts) > 0 }):
 		rs.add("no_data", "soak", "reason.no_data")
 	}
@@ -175,15 +172,21 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 		}
 	}
 
+	// What arose since the baseline ended, for water precedes notice; without a baseline, since the evidence.
+	since := evidence
+	if hasBaseline {
+		since = w.BaselineTo
+	}
+
 	// Parts.
 	after := h.within(maxTime(evidence, w.SoakFrom).UTC().Truncate(time.Hour), h.until)
-	s.Parts = h.parts(base, after, evidence)
+	s.Parts = h.parts(base, after, since)
 	h.judgeParts(&rs, q, s.Parts)
 	h.judgeExpect(&rs, soak)
 
 	// Events, logs, faults.
 	s.Events = h.eventsSince(q, evidence)
-	h.judgeFaults(&rs, q, evidence)
+	h.judgeFaults(&rs, since)
 	h.judgeLogs(&rs)
 
 	// Readings.
@@ -250,7 +253,7 @@ func (h *history) judgeParts(rs *reasons, q *Request, parts []Part) {
 		case changeFirmware:
 			rs.add("observed", "soak", "reason.firmware", h.label(p.Component), p.Was, p.Firmware)
 		case changeNone:
-			if p.Before == "ok" && p.Now == "unknown" {
+			if p.Before == "ok" && p.Now == "unknown" && p.Class != health.ClassLeakDetector { // which has a gate of its own
 				rs.add("expected", "soak", "reason.now_unknown", h.label(p.Component))
 			}
 		}
@@ -293,15 +296,15 @@ func grave(f *health.Fault) bool {
 	return f.Severity == health.SeverityCritical
 }
 
-func (h *history) judgeFaults(rs *reasons, q *Request, evidence time.Time) {
+func (h *history) judgeFaults(rs *reasons, from time.Time) {
 	escalated := map[string]bool{}
 	for _, e := range h.events {
-		if e.Transition == health.Escalated && !e.At.Before(evidence) {
+		if e.Transition == health.Escalated && !e.At.Before(from) {
 			escalated[e.FaultID] = true
 		}
 	}
 	for _, f := range h.faults {
-		since := !f.Opened.Before(evidence) && !f.AtStart || escalated[f.ID]
+		since := !f.Opened.Before(from) && !f.AtStart || escalated[f.ID]
 		switch {
 		case !f.Closed() && since && grave(&f):
 			rs.add("critical_open", "", "reason.open", f.Message, report.Stamp(f.Opened))
@@ -317,7 +320,7 @@ func (h *history) judgeFaults(rs *reasons, q *Request, evidence time.Time) {
 	}
 	momentary := 0
 	for _, e := range h.events {
-		if e.Transition == health.Momentary && e.FaultID == "" && e.Severity >= health.SeverityWarning && !e.At.Before(evidence) && e.Kind != health.KindLogCleared {
+		if e.Transition == health.Momentary && e.FaultID == "" && e.Severity >= health.SeverityWarning && !e.At.Before(from) && e.Kind != health.KindLogCleared {
 			momentary++
 		}
 	}

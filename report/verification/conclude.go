@@ -92,10 +92,10 @@ type controlSet struct {
 // maxControls bounds the servers that are compared with: more say no more.
 const maxControls = 12
 
-func controlsOf(ctx context.Context, r report.Reader, q *Request, byName map[health.TargetID]health.Target, baseFrom, baseTo, until time.Time) (*controlSet, error) {
+func controlsOf(ctx context.Context, r report.Reader, q *Request, byName map[health.TargetID]health.Target, baseFrom, baseTo, until, now time.Time) (*controlSet, error) {
 	c := &controlSet{map[string][]float64{}}
 	for _, id := range q.Controls[:min(len(q.Controls), maxControls)] {
-		h, err := read(ctx, r, byName[id], baseFrom, baseTo, until)
+		h, err := read(ctx, r, byName[id], baseFrom, baseTo, until, now)
 		if err != nil {
 			return nil, err
 		}

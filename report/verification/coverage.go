@@ -14,7 +14,7 @@ import (
 type dues struct{ due, done [len(health.AllTiers)]int }
 
 // coverage counts what was read of a window. Only hours that keep says count for parts (the host on); of visits, all do.
-func (h *history) coverage(name string, from, to time.Time, keep func(*health.HourFacts) bool, exp expected, varying map[seriesKey]bool, rate tierRates) Coverage {
+func (h *history) coverage(name string, from, to time.Time, keep func(*health.HourFacts) bool, exp expected, rate tierRates) Coverage {
 	c := Coverage{Window: name, From: from, To: to, Worst: []Covered{}}
 	if from.IsZero() || !from.Before(to) {
 		return c
@@ -32,23 +32,8 @@ func (h *history) coverage(name string, from, to time.Time, keep func(*health.Ho
 			f = hours[next]
 			next++
 		}
-		var due, done [len(health.AllTiers)]int
-		for t := range health.AllTiers {
-			due[t] = skipped[hourTier{at, health.Tier(t)}]
-		}
-		if f != nil {
-			for _, k := range f.Ticks {
-				due[k.Tier] += k.Done + k.Late + k.Failed + k.Missed
-				done[k.Tier] += k.Done + k.Late
-			}
-		}
-		// An hour of which nothing is told at all: dewline did not run and has not told so yet. It was due as any other.
-		if f == nil && due[health.TierReadings] == 0 {
-			for t := range due {
-				due[t] = int(rate[t] + 0.5)
-			}
-		}
-		still := f != nil && frozen(f, varying)
+		due, done := h.account(at, f, skipped, rate)
+		still := f != nil && h.frozen[f.At]
 		if still {
 			c.Frozen++
 			done[health.TierReadings] = 0
@@ -83,6 +68,9 @@ func (h *history) coverage(name string, from, to time.Time, keep func(*health.Ho
 		}
 		for _, p := range f.Parts {
 			states[p.Component] += p.OK + p.Warning + p.Critical
+			if p.Class == health.ClassLeakDetector { // one that cannot tell was read all the same: its own gate says what that costs
+				states[p.Component] += p.Unknown
+			}
 		}
 	}
 	c.Due, c.Done, c.Longest = all.due[health.TierReadings], all.done[health.TierReadings], longest.Hours()
@@ -178,6 +166,34 @@ func share(read, due int) float64 {
 		return 0
 	}
 	return min(1, float64(read)/float64(due))
+}
+
+// account is how many ticks of each tier were due in an hour, and how many were read.
+func (h *history) account(at time.Time, f *health.HourFacts, skipped map[hourTier]int, rate tierRates) (due, done [len(health.AllTiers)]int) {
+	for t := range health.AllTiers {
+		due[t] = skipped[hourTier{at, health.Tier(t)}]
+	}
+	if f != nil {
+		for _, k := range f.Ticks {
+			due[k.Tier] += k.Done + k.Late + k.Failed + k.Missed
+			done[k.Tier] += k.Done + k.Late
+		}
+	}
+	// An hour of which nothing is told, or the last before such: dewline did not run and has not told so yet. It was due as any other.
+	if f == nil && due[health.TierReadings] == 0 || f != nil && h.hour(at.Add(time.Hour)) == nil {
+		for t := range due {
+			due[t] = max(due[t], int(rate[t]+0.5))
+		}
+	}
+	return due, done
+}
+
+// hour is the facts of one hour; nil if there are none.
+func (h *history) hour(at time.Time) *health.HourFacts {
+	if fs := h.within(at, at.Add(time.Hour)); len(fs) > 0 {
+		return fs[0]
+	}
+	return nil
 }
 
 type hourTier struct {

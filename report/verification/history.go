@@ -24,10 +24,11 @@ type history struct {
 	wasID, isID    health.Identity
 	baseFrom, base time.Time // of the baseline
 	until          time.Time
+	frozen         map[time.Time]bool // hours in which the BMC repeated itself
 }
 
-// read gathers a server's history.
-func read(ctx context.Context, r report.Reader, t health.Target, from, to, until time.Time) (*history, error) {
+// read gathers a server's history. Hours are whole ones, until the last of them; what was said and found is until now.
+func read(ctx context.Context, r report.Reader, t health.Target, from, to, until, now time.Time) (*history, error) {
 	// Before it was watched there was nothing to be read: the baseline begins with the first visit, if there is none before.
 	first, err := firstHour(ctx, r, t.ID, from, to)
 	if err != nil {
@@ -43,25 +44,30 @@ func read(ctx context.Context, r report.Reader, t health.Target, from, to, until
 	}); err != nil {
 		return nil, err
 	}
-	if h.events, err = r.Events(ctx, t.ID, from, until); err != nil {
+	if h.events, err = r.Events(ctx, t.ID, from, now); err != nil {
 		return nil, err
 	}
-	if h.log, err = r.LogEntries(ctx, t.ID, from, until); err != nil {
+	if h.log, err = r.LogEntries(ctx, t.ID, from, now); err != nil {
 		return nil, err
 	}
-	if h.faults, err = r.Faults(ctx, t.ID, from, until); err != nil {
+	if h.faults, err = r.Faults(ctx, t.ID, from, now); err != nil {
 		return nil, err
 	}
 	before, wasID, known, err := r.Parts(ctx, t.ID, to.Add(-time.Hour))
 	if err != nil {
 		return nil, err
 	}
-	now, isID, _, err := r.Parts(ctx, t.ID, until)
+	are, isID, _, err := r.Parts(ctx, t.ID, now)
 	if err != nil {
 		return nil, err
 	}
 	h.known, h.wasID, h.isID = known, wasID, isID
-	h.before, h.now = byID(before), byID(now)
+	varying := varyingOf(h.within(h.baseFrom, h.base))
+	if len(varying) == 0 {
+		varying = varyingOf(h.hours)
+	}
+	h.frozen = frozenHours(h.hours, varying)
+	h.before, h.now = byID(before), byID(are)
 	return h, nil
 }
 

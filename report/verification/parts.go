@@ -76,7 +76,7 @@ func statesIn(hours []*health.HourFacts) (usual map[health.ComponentID]string, l
 }
 
 // parts compares what was there before and is now.
-func (h *history) parts(before, after []*health.HourFacts, evidence time.Time) []Part {
+func (h *history) parts(before, after []*health.HourFacts, since time.Time) []Part {
 	usual, _ := statesIn(before)
 	_, last := statesIn(after)
 	ids := map[health.ComponentID]bool{}
@@ -111,12 +111,13 @@ func (h *history) parts(before, after []*health.HourFacts, evidence time.Time) [
 			p.Change = changeNew
 		}
 		for _, f := range h.faults {
-			if f.Component != id || f.Opened.Before(evidence) {
+			if f.Component != id || f.Opened.Before(since) {
 				continue
 			}
 			p.Faults++
-			// Its place was read whole, and it was not in it: that is absence. Not read is another thing.
-			if f.Kind == health.KindAbsentRemoved && !f.Closed() && wasPresent {
+			// Its place was read whole, and it was not in it: that is absence. Not read is another thing, and so is a machine with fewer
+			// parts than are expected (a fault with a subject).
+			if f.Kind == health.KindAbsentRemoved && f.Subject == "" && !f.Closed() && wasPresent {
 				p.Change = changeMissing
 			}
 		}
@@ -238,6 +239,7 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 			all[p.Component].hours[f.At] = p
 		}
 	}
+	rate, skipped := rateOf(h.hours), skippedIn(h.hours, from.UTC().Truncate(time.Hour), until)
 	out := []Detector{}
 	for id, p := range all {
 		c := h.part(id)
@@ -246,7 +248,11 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 		for at := from.UTC().Truncate(time.Hour); at.Before(until); at = at.Add(time.Hour) {
 			x := p.hours[at]
 			known := x.OK + x.Warning + x.Critical
-			whole := known > 0 && x.Unread+x.Unknown+x.Absent == 0
+			due, done := h.account(at, h.hour(at), skipped, rate)
+			if h.frozen[at] { // a BMC that repeats itself says nothing of the detector
+				known = 0
+			}
+			whole := known > 0 && x.Unread+x.Unknown+x.Absent == 0 && done[c.Tier] >= due[c.Tier]
 			switch {
 			case x.Warning+x.Critical > 0:
 				extend(&d.Wet, at)
@@ -256,10 +262,8 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 				extend(&d.Lost, at)
 			}
 			if !soakFrom.IsZero() && !at.Before(soakFrom) {
-				of++
-				if whole {
-					read++
-				}
+				of += max(due[c.Tier], known)
+				read += known
 			}
 		}
 		faulty := slices.ContainsFunc(h.faults, func(f health.Fault) bool {

@@ -42,8 +42,8 @@ const (
 	hourFrozen  // every sensor that varies stood still
 )
 
-// windows places a server's windows. The evidence is that of the incident; varying are the sensors that vary in the baseline.
-func (h *history) windows(q *Request, evidence time.Time, varying map[seriesKey]bool) (Windows, map[time.Time]hourKind) {
+// windows places a server's windows. The evidence is that of the incident.
+func (h *history) windows(q *Request, evidence time.Time) (Windows, map[time.Time]hourKind) {
 	w := Windows{BaselineFrom: h.baseFrom, BaselineTo: h.base, SoakPlanned: q.Soak.Hours(), Restored: "not_restored"}
 	base := h.within(w.BaselineFrom, w.BaselineTo)
 	var draws []float64
@@ -86,18 +86,25 @@ func (h *history) windows(q *Request, evidence time.Time, varying map[seriesKey]
 		return w, nil
 	}
 	w.SoakTo = h.until
-	// The soak begins anew after the last critical fault or leak in it.
-	for _, e := range h.events {
-		if e.At.Before(w.SoakFrom) || !worrying(&e) || q.explained(h.target.ID, e.ID, e.FaultID) {
-			continue
-		}
-		if again := upHour(e.At); again.After(w.SoakFrom) && again.After(w.Restarted) {
+	// The soak begins anew after the last critical fault or leak in it: after it came, and after it went.
+	restart := func(at time.Time) {
+		if again := upHour(at); !at.Before(w.SoakFrom) && again.After(w.SoakFrom) && again.After(w.Restarted) {
 			w.Restarted = again
+		}
+	}
+	for _, e := range h.events {
+		if worrying(&e) && !q.explained(h.target.ID, e.ID, e.FaultID) {
+			restart(e.At)
+		}
+	}
+	for _, f := range h.faults {
+		if f.Closed() && (f.Severity == health.SeverityCritical || f.Kind == health.KindLeakDetected) && !f.Opened.Before(h.base) && !h.explainedFault(q, &f) {
+			restart(f.Cleared)
 		}
 	}
 	kinds := map[time.Time]hourKind{}
 	for _, f := range h.within(w.SoakFrom, w.SoakTo) {
-		k := kindOf(f, power, hasPower, w.PowerMedian, varying)
+		k := h.kindOf(f, power, hasPower, w.PowerMedian)
 		kinds[f.At] = k
 		if f.At.Before(w.Restarted) {
 			continue
@@ -116,6 +123,13 @@ func (h *history) windows(q *Request, evidence time.Time, varying map[seriesKey]
 	return w, kinds
 }
 
+// explainedFault tells whether an attestation explains a fault, or an event of it.
+func (h *history) explainedFault(q *Request, f *health.Fault) bool {
+	return q.explained(h.target.ID, f.ID) || slices.ContainsFunc(h.events, func(e health.Event) bool {
+		return e.FaultID == f.ID && q.explained(h.target.ID, e.ID)
+	})
+}
+
 // worrying is an event after which a soak begins anew.
 func worrying(e *health.Event) bool {
 	// A momentary event of a fault is more evidence of it, not another.
@@ -123,7 +137,7 @@ func worrying(e *health.Event) bool {
 	return up && (e.Severity == health.SeverityCritical || e.Kind == health.KindLeakDetected)
 }
 
-func kindOf(f *health.HourFacts, power seriesKey, hasPower bool, baseline *float64, varying map[seriesKey]bool) hourKind {
+func (h *history) kindOf(f *health.HourFacts, power seriesKey, hasPower bool, baseline *float64) hourKind {
 	switch {
 	case f.Power.Off > 0:
 		return hourOff
@@ -132,7 +146,7 @@ func kindOf(f *health.HourFacts, power seriesKey, hasPower bool, baseline *float
 			return hourUnknown
 		}
 		return hourUnread
-	case frozen(f, varying):
+	case h.frozen[f.At]:
 		return hourFrozen
 	case baseline == nil:
 		return hourCounted // no meter: the host's word alone; the report says so
@@ -166,61 +180,6 @@ func mainPower(hours []*health.HourFacts) (seriesKey, bool) {
 		}
 	}
 	return best, found && greatest > 0
-}
-
-// varyingOf are the sensors that vary: in a quarter of the hours at least, not all values of the hour are one.
-func varyingOf(hours []*health.HourFacts) map[seriesKey]bool {
-	type tally struct{ moved, of int }
-	counts := map[seriesKey]*tally{}
-	for _, f := range hours {
-		if f.Power.Off > 0 {
-			continue
-		}
-		for i := range f.Series {
-			s := &f.Series[i]
-			if s.N < 3 || s.Derived || s.Quantity == health.ClockSkew {
-				continue
-			}
-			c := counts[keyOf(s)]
-			if c == nil {
-				c = &tally{}
-				counts[keyOf(s)] = c
-			}
-			c.of++
-			if s.Min != s.Max {
-				c.moved++
-			}
-		}
-	}
-	out := map[seriesKey]bool{}
-	for k, c := range counts {
-		if c.of >= 12 && 4*c.moved >= c.of {
-			out[k] = true
-		}
-	}
-	return out
-}
-
-// minVarying is how many sensors that vary it takes to tell that all stand still.
-const minVarying = 3
-
-// frozen tells that every sensor that varies stood still for the hour: a BMC that repeats itself.
-func frozen(f *health.HourFacts, varying map[seriesKey]bool) bool {
-	if len(varying) < minVarying || f.Power.On == 0 {
-		return false
-	}
-	seen := 0
-	for i := range f.Series {
-		s := &f.Series[i]
-		if !varying[keyOf(s)] || s.N < 3 {
-			continue
-		}
-		if s.Min != s.Max {
-			return false
-		}
-		seen++
-	}
-	return seen >= minVarying
 }
 
 func maxTime(a, b time.Time) time.Time {

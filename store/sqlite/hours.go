@@ -213,8 +213,17 @@ func factsOf(frames []*frame, h int64, d *dict) *health.HourFacts {
 				p.Unknown++
 			}
 		}
+		moved, met := false, false
 		for i, n := range f.shape.series {
-			values[n] = append(values[n], f.values[i])
+			v := values[n]
+			if e := d.series[n]; !e.derived && e.quantity != health.ClockSkew {
+				met = true
+				moved = moved || len(v) > 0 && v[len(v)-1] != f.values[i]
+			}
+			values[n] = append(v, f.values[i])
+		}
+		if met && f.due.Has(health.TierReadings) {
+			out.Read(time.Unix(0, f.at).UTC(), moved)
 		}
 	}
 	for t := range ticks {

@@ -92,9 +92,21 @@ func hoursNaively(visits []*health.Visit) []*health.HourFacts {
 					p.Unknown++
 				}
 			}
+			met, moved := false, false
 			for _, r := range s.Readings {
 				k := key{r.Component, r.Quantity, r.Unit, r.Derived}
+				if v := values[k]; !r.Derived && r.Quantity != health.ClockSkew {
+					met, moved = true, moved || len(v) > 0 && v[len(v)-1] != r.Value
+				}
 				values[k] = append(values[k], r.Value)
+			}
+			if _, due := v.Due[health.TierReadings]; due && met {
+				if at := v.At().UTC(); f.FirstAt.IsZero() {
+					f.FirstAt = at
+				} else if !moved {
+					f.Still = append(f.Still, health.StillRun{From: f.LastAt, To: at})
+				}
+				f.LastAt = v.At().UTC()
 			}
 		}
 		for _, t := range health.AllTiers {
@@ -112,6 +124,14 @@ func hoursNaively(visits []*health.Visit) []*health.HourFacts {
 			s.Min, s.Max, s.Median = v[0], v[len(v)-1], v[(len(v)-1)/2]
 			f.Series = append(f.Series, s)
 		}
+		for i := 1; i < len(f.Still); { // runs that go on from each other are one
+			if !f.Still[i].From.Equal(f.Still[i-1].To) {
+				i++
+				continue
+			}
+			f.Still[i-1].To = f.Still[i].To
+			f.Still = slices.Delete(f.Still, i, i+1)
+		}
 		sortSeries(f.Series)
 		out = append(out, f)
 	}
@@ -125,6 +145,33 @@ func hoursIn(t *testing.T, db *DB, from, to time.Time) (out []*health.HourFacts)
 		return nil
 	}))
 	return out
+}
+
+func TestVisitsThatRepeatTheOneBeforeAreARun(t *testing.T) {
+	db := openIn(t, t.TempDir(), Options{})
+	var vs []*health.Visit
+	for i, value := range []float64{20, 20, 20, 21, 22, 22} {
+		v := storetest.Random(rand.New(rand.NewPCG(7, uint64(i))), "t1", start.Add(time.Duration(10*i)*time.Minute))
+		v.Started = start.Add(time.Duration(10*i) * time.Minute)
+		v.Due, v.Result, v.Skipped = map[health.Tier]time.Time{health.TierReadings: v.Started}, health.Done, nil
+		v.Snapshot = &health.Snapshot{Target: "t1", At: v.Started, Tiers: health.TiersOf(health.TierReadings), Readings: []health.Reading{
+			{Component: "temperature/a", Quantity: health.Temperature, Unit: health.Celsius, Value: value},
+			{Component: "temperature/b", Quantity: health.Temperature, Unit: health.Celsius, Value: 30},
+			{Component: "bmc", Quantity: health.ClockSkew, Unit: health.Second, Value: float64(i)}, // ours moves, whatever theirs does
+		}}
+		v.ID = health.VisitID(v)
+		vs = append(vs, v)
+	}
+	record(t, db, vs...)
+	hours := hoursIn(t, db, start, start.Add(time.Hour))
+	if len(hours) != 1 {
+		t.Fatalf("%d hours", len(hours))
+	}
+	at := func(m int) time.Time { return start.Add(time.Duration(m) * time.Minute).UTC() }
+	want := []health.StillRun{{From: at(0), To: at(20)}, {From: at(40), To: at(50)}}
+	if h := hours[0]; !slices.EqualFunc(h.Still, want, func(a, b health.StillRun) bool { return a.From.Equal(b.From) && a.To.Equal(b.To) }) || !h.FirstAt.Equal(at(0)) || !h.LastAt.Equal(at(50)) {
+		t.Errorf("read from %s to %s, still %v, want %v", h.FirstAt, h.LastAt, h.Still, want)
+	}
 }
 
 func TestHoursCountWhatTheVisitsSay(t *testing.T) {
@@ -171,6 +218,7 @@ func TestHoursCountWhatTheVisitsSay(t *testing.T) {
 	must(t, db.retain(t.Context(), start.Add(1000*time.Hour)))
 	for _, h := range want {
 		h.Whole, h.Power, h.Parts, h.Gaps = false, health.PowerCount{}, nil, 0
+		h.FirstAt, h.LastAt, h.Still = time.Time{}, time.Time{}, nil
 		for i := range h.Series {
 			h.Series[i].First = 0
 		}

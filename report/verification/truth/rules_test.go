@@ -1,0 +1,442 @@
+package truth
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"dewline/health"
+	"dewline/internal/bmcsim"
+	"dewline/report/verification"
+)
+
+// kind of a condition that a BMC shows.
+type kind uint8
+
+const (
+	critical  kind = iota
+	leaking        // as critical
+	predicted      // a failure
+	gone           // a part that was there
+)
+
+// condition is something wrong with a part.
+type condition struct {
+	part  string
+	index int
+	kind  kind
+}
+
+// conditions of a state: the machine's own, whoever reads it.
+func conditions(s *bmcsim.State) (all []condition) {
+	add := func(is bool, part string, i int, k kind) {
+		if is {
+			all = append(all, condition{part, i, k})
+		}
+	}
+	for i, f := range s.Fans {
+		add(f.Failed && !f.Absent, "fan", i, critical)
+		add(f.Absent, "fan", i, gone)
+	}
+	for i, p := range s.PSUs {
+		add((p.Failed || p.InputLost) && !p.Absent, "psu", i, critical)
+		add(p.Absent, "psu", i, gone)
+	}
+	for i, d := range s.Drives {
+		add(d.Failed && !d.Removed, "drive", i, critical)
+		add(d.Predicted && !d.Failed && !d.Removed, "drive", i, predicted)
+		add(d.Removed, "drive", i, gone)
+	}
+	for i, d := range s.DIMMs {
+		add(d.Failed, "dimm", i, critical)
+	}
+	for i, l := range s.Leaks {
+		add(l.State == bmcsim.LeakWet, "leak", i, leaking)
+	}
+	add(s.HumidityAlarm == 2, "room", 0, critical)
+	return all
+}
+
+// resource is the part of the tree that a condition is read from.
+var resource = map[string]string{"fan": "thermal", "psu": "psu", "drive": "storage", "dimm": "memory", "leak": "leak", "room": "room"}
+
+// shows tells whether anything that is due shows a condition: its part, or the machine's overall health.
+func (s *server) shows(c condition, t *tick) bool {
+	overall := s.make.driver == health.DriverRedfish && !t.silent && (c.kind == critical && c.part != "room" || c.kind == predicted)
+	return s.readable(c, t) || overall
+}
+
+// readable tells whether the BMC shows a part in its resources, to who reads what is due.
+func (s *server) readable(c condition, t *tick) bool {
+	if t.silent || slices.Contains(t.hidden, resource[c.part]) {
+		return false
+	}
+	legacy := s.make.driver == health.DriverRedfish && s.make.profile.Redfish == bmcsim.ShapeLegacy
+	switch c.part {
+	case "fan":
+		return t.state.HostOn
+	case "drive":
+		return t.health
+	case "dimm":
+		return t.health && s.make.driver == health.DriverRedfish
+	case "leak":
+		return s.make.leak && (!legacy || !slices.Contains(t.hidden, "thermal"))
+	case "room":
+		return s.make.room
+	}
+	return true
+}
+
+// told are the conditions that the log's new entries assert, and retold tells whether they take one back.
+func (s *server) told(t *tick) []condition { return logged(t, true) }
+
+func (s *server) retold(t *tick, c condition) bool { return slices.Contains(logged(t, false), c) }
+
+func logged(t *tick, asserted bool) (all []condition) {
+	for _, e := range t.occurred {
+		if e.Asserted != asserted {
+			continue
+		}
+		c, ok := map[[2]uint8]condition{
+			{uint8(bmcsim.PartFan), uint8(bmcsim.Failed)}: {"fan", e.Index, critical}, {uint8(bmcsim.PartFan), uint8(bmcsim.Removed)}: {"fan", e.Index, gone},
+			{uint8(bmcsim.PartPSU), uint8(bmcsim.Failed)}: {"psu", e.Index, critical}, {uint8(bmcsim.PartPSU), uint8(bmcsim.InputLost)}: {"psu", e.Index, critical},
+			{uint8(bmcsim.PartPSU), uint8(bmcsim.Removed)}:     {"psu", e.Index, gone},
+			{uint8(bmcsim.PartDrive), uint8(bmcsim.Failed)}:    {"drive", e.Index, critical},
+			{uint8(bmcsim.PartDrive), uint8(bmcsim.Predicted)}: {"drive", e.Index, predicted}, {uint8(bmcsim.PartDrive), uint8(bmcsim.Removed)}: {"drive", e.Index, gone},
+			{uint8(bmcsim.PartDIMM), uint8(bmcsim.Failed)}: {"dimm", e.Index, critical}, {uint8(bmcsim.PartLeak), uint8(bmcsim.Wet)}: {"leak", e.Index, leaking},
+		}[[2]uint8{uint8(e.Part), uint8(e.What)}]
+		if e.Part == bmcsim.PartHumidity && e.Index == 2 {
+			c, ok = condition{"room", 0, critical}, true
+		}
+		if ok {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// episode is a condition from when it was first shown until a tick at which it was no more.
+type episode struct {
+	condition
+	began time.Time
+	over  time.Time // when it was no more, whoever knew
+	ended time.Time // when the BMC showed that; zero: it stands, or nobody knows
+	shown time.Time // zero: never
+	maybe bool      // a resource may have shown it, in a tier of another rhythm
+}
+
+// episodes of a server, from its ledger.
+func (s *server) episodes() (all []*episode) {
+	open := map[condition]*episode{}
+	begin := func(c condition, t time.Time) *episode {
+		e := open[c]
+		if e == nil {
+			e = &episode{condition: c, began: t}
+			open[c] = e
+			all = append(all, e)
+		}
+		return e
+	}
+	logRead := func(from int) bool { // the log's entries are read by some later visit
+		for _, t := range s.ledger[from:] {
+			if !t.silent && !t.down {
+				return true
+			}
+		}
+		return false
+	}
+	for i := range s.ledger {
+		t := &s.ledger[i]
+		now := conditions(&t.state)
+		for _, c := range s.told(t) {
+			e := begin(c, t.at)
+			if e.shown.IsZero() && logRead(i) {
+				e.shown = t.at
+			}
+		}
+		for _, c := range now {
+			e := begin(c, t.at)
+			if e.shown.IsZero() {
+				switch {
+				case s.shows(c, t) && !t.down:
+					e.shown = t.at
+				case !t.down && !t.silent:
+					e.maybe = true
+				}
+			}
+		}
+		for c, e := range open {
+			if slices.Contains(now, c) {
+				e.over = time.Time{}
+				continue
+			}
+			if e.over.IsZero() {
+				e.over = t.at
+			}
+			// Over is what a BMC shows to be over; until then nobody knows.
+			broken := c.part == "leak" && t.state.Leaks[c.index].State == bmcsim.LeakFault
+			if !broken && (s.readable(c, t) && !t.down || s.retold(t, c) && logRead(i)) {
+				e.ended = t.at
+				delete(open, c)
+			}
+		}
+	}
+	return all
+}
+
+// bounds are what a verdict may be.
+type bounds struct {
+	best     verification.Verdict // none better
+	why      []string
+	standing bool // a fault that a BMC shows stands: "fault found" is true
+	grey     bool // so close to a limit that inconclusive is as good
+	unseen   []string
+}
+
+var order = map[verification.Verdict]int{verification.Verified: 0, verification.Observations: 1, verification.Inconclusive: 2, verification.FaultFound: 3}
+
+func (b *bounds) atMost(v verification.Verdict, format string, args ...any) {
+	if order[v] > order[b.best] {
+		b.best = v
+	}
+	b.why = append(b.why, fmt.Sprintf("%s: ", v)+fmt.Sprintf(format, args...))
+}
+
+func hourOf(t time.Time) time.Time { return t.Truncate(time.Hour) }
+
+func nextHour(t time.Time) time.Time {
+	if h := hourOf(t); h.Before(t) {
+		return h.Add(time.Hour)
+	}
+	return t
+}
+
+// bounds of the verdict on a server, by what was done to it and what its BMC showed.
+func (i *incident) bounds(s *server) *bounds {
+	b := &bounds{best: verification.Verified}
+	end := hourOf(i.made)
+	eps := s.episodes()
+
+	// The windows.
+	evidence := i.found
+	for _, e := range eps {
+		water := e.part == "leak" || e.part == "room" || e.part == "psu" && e.kind == critical
+		if water && !e.shown.IsZero() && e.shown.Before(evidence) && e.began.After(i.found.Add(-40*time.Hour)) {
+			evidence = e.shown
+		}
+	}
+	baseTo := hourOf(evidence.Add(-24 * time.Hour))
+	baseFrom := baseTo.Add(-baseline)
+	if baseFrom.Before(epoch) {
+		baseFrom = epoch
+	}
+	hours := baseTo.Sub(baseFrom).Hours()
+	if hours < minBaseline {
+		b.atMost(verification.Observations, "%.0f hours of baseline", hours)
+		if s.target.Expect.Fans == nil {
+			b.atMost(verification.Inconclusive, "no baseline and nothing expected")
+		}
+	}
+	b.grey = math.Abs(hours-minBaseline) < 1.5 && s.target.Expect.Fans == nil
+	soakFrom := nextHour(i.found)
+	if !i.on.IsZero() {
+		soakFrom = nextHour(i.on)
+	}
+
+	// What was shown.
+	restart := soakFrom
+	for _, e := range eps {
+		grave := e.kind == critical || e.kind == leaking
+		switch {
+		case e.shown.IsZero():
+			b.unseen = append(b.unseen, e.part)
+			b.grey = b.grey || e.maybe
+		case e.began.Before(baseTo) && hours >= minBaseline: // it was so before
+			if e.ended.IsZero() {
+				b.atMost(verification.Observations, "%s %d was so before", e.part, e.index)
+			}
+			continue
+		case e.ended.IsZero():
+			b.standing = true
+			b.atMost(verification.Inconclusive, "%s %d stands since %s", e.part, e.index, at(e.began))
+		default:
+			b.atMost(verification.Observations, "%s %d from %s to %s", e.part, e.index, at(e.began), at(e.ended))
+		}
+		until := e.ended
+		if until.IsZero() {
+			until = i.made
+		}
+		if grave && !e.shown.IsZero() && until.After(soakFrom) && until.After(restart) && !i.explains {
+			restart = nextHour(until)
+		}
+	}
+	if i.explains { // and then it is for people to judge: the rules of the soak do not bind
+		for _, e := range eps {
+			b.grey = b.grey || (e.kind == critical || e.kind == leaking) && (e.ended.IsZero() || e.ended.After(soakFrom))
+		}
+	}
+	var serials [][]string
+	for _, t := range []tick{s.ledger[0], s.ledger[len(s.ledger)-1]} {
+		serials = append(serials, []string{t.state.PSUs[1].Serial, t.state.Drives[0].Serial})
+	}
+	if !slices.Equal(serials[0], serials[1]) {
+		b.atMost(verification.Observations, "a part was exchanged")
+	}
+
+	i.soakBounds(b, s, restart, end, hours >= minBaseline, baseFrom, baseTo)
+	i.coverageBounds(b, s, "soak", restart, end)
+	if hours >= minBaseline {
+		i.coverageBounds(b, s, "baseline", baseFrom, baseTo)
+	}
+	if from := baseFrom.Add(time.Hour); slices.ContainsFunc(s.log.spoilt, func(t time.Time) bool { return t.After(from) && t.Before(i.made.Add(-i.rhythm.every)) }) {
+		b.atMost(verification.Inconclusive, "the log was spoilt")
+	}
+	for _, x := range s.log.off {
+		// The services of a log are looked at once a day.
+		b.grey = true
+		b.why = append(b.why, fmt.Sprintf("the log was off %s to %s", at(x.from), at(x.to)))
+	}
+	for _, what := range []string{"drying", "inspection"} {
+		ok := false
+		for _, a := range i.attest {
+			ok = ok || a.What == what && !a.At.Before(evidence) && (len(a.Targets) == 0 || slices.Contains(a.Targets, s.target.ID))
+		}
+		if !ok {
+			b.atMost(verification.Inconclusive, "%s is not attested", what)
+		}
+	}
+	if x := s.target.Expect.Fans; x != nil && *x > s.make.profile.Fans {
+		b.atMost(verification.Inconclusive, "a fan is expected that is not there")
+	}
+	for k := range s.ledger {
+		if t := &s.ledger[k]; s.make.profile.LeakBoolean && !t.at.Before(restart) && t.state.Leaks[0].State == bmcsim.LeakFault {
+			b.grey = true // this make says nothing at all of a detector that broke: is that a part that was not read?
+		}
+	}
+	if !slices.ContainsFunc(i.servers, func(o *server) bool { return o.detects(restart, end) }) {
+		b.atMost(verification.Observations, "no detector worked")
+	}
+	return b
+}
+
+// detects tells whether the detector worked in nearly all of a window.
+func (s *server) detects(from, to time.Time) bool {
+	if !s.make.leak {
+		return false
+	}
+	good, all := 0, 0
+	for i := range s.ledger {
+		t := &s.ledger[i]
+		if t.at.Before(from) || !t.at.Before(to) {
+			continue
+		}
+		all++
+		if s.tells(0, t) {
+			good++
+		}
+	}
+	return all > 0 && float64(good) >= 0.93*float64(all)
+}
+
+// tells whether a detector can be known at a tick.
+func (s *server) tells(detector int, t *tick) bool {
+	return !t.down && !t.frozen && s.readable(condition{"leak", detector, leaking}, t) && t.state.Leaks[detector].State != bmcsim.LeakFault
+}
+
+// soakBounds counts hours of soak.
+func (i *incident) soakBounds(b *bounds, s *server, from, end time.Time, metered bool, baseFrom, baseTo time.Time) {
+	var draws []float64
+	for _, t := range s.ledger {
+		if t.state.HostOn && !t.at.Before(baseFrom) && t.at.Before(baseTo) {
+			draws = append(draws, t.state.PowerWatts)
+		}
+	}
+	slices.Sort(draws)
+	least := 0.0
+	if metered && len(draws) > 0 {
+		least = draws[len(draws)/2] / 2
+	}
+	sure, perhaps := 0, 0
+	for h := from; h.Before(end); h = h.Add(time.Hour) {
+		bad, all := 0, 0
+		for _, t := range s.ledger {
+			if t.at.Before(h) || !t.at.Before(h.Add(time.Hour)) {
+				continue
+			}
+			all++
+			if t.down || t.silent || !t.state.HostOn || t.frozen || t.state.PowerWatts < least || slices.Contains(t.hidden, "psu") {
+				bad++
+			}
+		}
+		if bad == 0 && all > 0 {
+			sure++
+		}
+		if bad < all {
+			perhaps++
+		}
+	}
+	planned := int(i.soak.Hours())
+	switch {
+	case perhaps < planned-1:
+		b.atMost(verification.Inconclusive, "%d to %d hours of soak, of %d", sure, perhaps, planned)
+	case sure < planned:
+		b.grey = true
+	}
+}
+
+// coverageBounds counts what was read of a window.
+func (i *incident) coverageBounds(b *bounds, s *server, name string, from, to time.Time) {
+	worst, best := 1.0, 0.0
+	parts := map[string][2]float64{}
+	for _, shift := range []time.Duration{-time.Hour, 0, time.Hour} {
+		all, read := 0, 0
+		on, unread := map[string]int{}, map[string]int{}
+		for k := range s.ledger {
+			t := &s.ledger[k]
+			if t.at.Before(from.Add(shift)) || !t.at.Before(to) {
+				continue
+			}
+			all++
+			if !t.down && !t.silent && !t.frozen {
+				read++
+			}
+			for part := range s.make.paths {
+				if !t.state.HostOn || part == "storage" && !t.health {
+					continue
+				}
+				on[part]++
+				if t.down || t.silent || t.frozen || slices.Contains(t.hidden, part) {
+					unread[part]++
+				}
+			}
+		}
+		if all == 0 {
+			continue
+		}
+		share := float64(read) / float64(all)
+		worst, best = min(worst, share), max(best, share)
+		for part, n := range on {
+			share := 1 - float64(unread[part])/float64(n)
+			x, ok := parts[part]
+			if !ok {
+				x = [2]float64{share, share}
+			}
+			parts[part] = [2]float64{min(x[0], share), max(x[1], share)}
+		}
+	}
+	switch {
+	case best < 0.99:
+		b.atMost(verification.Inconclusive, "%.1f %% of the %s was read", 100*best, name)
+	case worst < 0.99:
+		b.grey = true
+	}
+	for part, x := range parts {
+		switch {
+		case x[1] < 0.95 && (part != "leak" || s.make.leak):
+			b.atMost(verification.Inconclusive, "%.1f %% of %s in the %s was read", 100*x[1], part, name)
+		case x[0] < 0.96:
+			b.grey = true
+		}
+	}
+}
