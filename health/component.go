@@ -161,6 +161,12 @@ type Component struct {
 	CapacityBytes int64
 }
 
+// Shadows tells whether c only says that a part is there which o measures: IPMI boards have a presence sensor beside the speed of each
+// fan. The two are one part.
+func (c *Component) Shadows(o *Component) bool {
+	return c.ID != o.ID && c.Class == o.Class && c.Place == o.Place && c.Location != "" && c.Location == o.Location && c.State == Unknown && o.State != Unknown
+}
+
 // Condition is one named thing a service says of a component. Severity SeverityOK means: read, and not so. A kind that is
 // not named was not read in this visit: it asserts nothing and clears nothing.
 type Condition struct {

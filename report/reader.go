@@ -7,7 +7,8 @@ import (
 	"dewline/health"
 )
 
-// Reader is where reports read from: the embedded store, or what InfluxDB still holds of it.
+// Reader is where reports read from: the embedded store, or what InfluxDB still holds of it. Its methods may be
+// called from several goroutines at once.
 type Reader interface {
 	// Source says where this data comes from, for the report: "the embedded store", "InfluxDB at …".
 	Source() string

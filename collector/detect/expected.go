@@ -91,6 +91,7 @@ func (p *pass) count(s *health.Snapshot, class health.Class) (present, unsure in
 		}
 		places[c.Place] = true
 		switch {
+		case slices.ContainsFunc(s.Components, func(o health.Component) bool { return !o.StateNotRead && c.Shadows(&o) }):
 		case c.StateNotRead || c.Presence == health.PresenceUnknown:
 			unsure++
 		case c.Presence == health.Present:

@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"dewline/health"
 	"dewline/report"
 )
 
-// Build makes the report. It reads one server after the other: what a fleet takes in memory is what its reports hold.
+// maxAtOnce is how many servers' histories are held at once.
+const maxAtOnce = 4
+
+// Build makes the report. The reader is asked from several goroutines.
 func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 	if err := q.check(); err != nil {
 		return nil, err
@@ -51,20 +57,26 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 	for _, id := range q.Controls {
 		out.Controls = append(out.Controls, string(id))
 	}
-	for _, id := range q.Targets {
+	// A few at once: what a fleet takes in memory is what its reports hold, and the histories of so many.
+	out.Servers = make([]Server, len(q.Targets))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(min(runtime.GOMAXPROCS(0), maxAtOnce))
+	for i, id := range q.Targets {
 		t, ok := byName[id]
 		if !ok {
 			t = health.Target{ID: id}
 		}
-		h, err := read(ctx, r, t, baseFrom, baseTo, until, q.Until)
-		if err != nil {
-			return nil, err
-		}
-		s := h.server(&q, evidence, controls)
-		out.Servers = append(out.Servers, *s)
-		if t.Origin != health.OriginReal {
-			out.Simulated = true
-		}
+		out.Simulated = out.Simulated || t.Origin != health.OriginReal
+		g.Go(func() error {
+			h, err := read(gctx, r, t, baseFrom, baseTo, until, q.Until)
+			if err == nil {
+				out.Servers[i] = *h.server(&q, evidence, controls)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	out.conclude(&q)
 	return out, nil
@@ -270,9 +282,22 @@ func (h *history) judgeParts(rs *reasons, q *Request, parts []Part) {
 func (h *history) judgeExpect(rs *reasons, soak []*health.HourFacts) {
 	_, last := statesIn(soak)
 	present := map[health.Class]int{}
+	there := map[health.Class][]health.Component{}
 	for id, l := range last {
 		if l.anyway {
-			present[h.part(id).Class]++
+			c := h.part(id).Component
+			c.State = health.Unknown
+			if l.state == "ok" || l.state == "warning" || l.state == "critical" {
+				c.State = health.OK
+			}
+			there[c.Class] = append(there[c.Class], c)
+		}
+	}
+	for class, cs := range there {
+		for i := range cs {
+			if !slices.ContainsFunc(cs, func(o health.Component) bool { return cs[i].Shadows(&o) }) {
+				present[class]++
+			}
 		}
 	}
 	for _, x := range []struct {

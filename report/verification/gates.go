@@ -19,7 +19,7 @@ const (
 
 // Gates in the order in which a report names them.
 var Gates = []Gate{
-	{"critical_open", FaultFound, "a critical fault, a leak, a lost redundancy or a predicted failure that arose since the first evidence is still there"},
+	{"critical_open", FaultFound, "a critical fault, a leak, a lost redundancy or a predicted failure that arose since the baseline ended is still there"},
 	{"part_missing", FaultFound, "a part that was there before is gone or failed, and no attestation explains it"},
 	{"no_data", Inconclusive, "nothing was read since power was restored"},
 	{"visits", Inconclusive, "under 99 % of due visits were read, in the baseline or the soak"},

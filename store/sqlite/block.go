@@ -208,15 +208,30 @@ func scatter[T any](frames []*frame, column func(n int) []T, row func(*frame) ([
 			return // the reader holds the error
 		}
 	}
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	cells := make([]T, total)
+	places := map[*shape][]int{} // frames share their shapes: where its numbers stand is looked up once for each
 	for _, f := range frames {
 		ids, out := row(f)
 		if len(ids) == 0 {
 			continue
 		}
-		*out = make([]T, len(ids))
-		for i, id := range ids {
-			k := place[id]
-			(*out)[i], cols[k] = cols[k][0], cols[k][1:]
+		at, ok := places[f.shape]
+		if !ok {
+			at = make([]int, len(ids))
+			for i, id := range ids {
+				at[i] = place[id]
+			}
+			places[f.shape] = at
 		}
+		to := cells[:len(ids):len(ids)]
+		cells = cells[len(ids):]
+		for i, k := range at {
+			to[i], cols[k] = cols[k][0], cols[k][1:]
+		}
+		*out = to
 	}
 }

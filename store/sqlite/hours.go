@@ -161,15 +161,20 @@ func factsOf(frames []*frame, h int64, d *dict) *health.HourFacts {
 	slices.SortFunc(frames, func(a, b *frame) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.seq, b.seq)) })
 	var ticks [tierCount]health.TickCount
 	parts := map[health.ComponentID]*health.HourPart{}
-	part := func(id health.ComponentID, class health.Class) *health.HourPart {
-		p := parts[id]
+	byNumber := make([]*health.HourPart, len(d.parts)) // a component has a number for each name it had
+	part := func(n uint32) *health.HourPart {
+		p := byNumber[n]
 		if p == nil {
-			p = &health.HourPart{Component: id, Class: class}
-			parts[id] = p
+			id := d.parts[n].id
+			if p = parts[id]; p == nil {
+				p = &health.HourPart{Component: id, Class: d.parts[n].class}
+				parts[id] = p
+			}
+			byNumber[n] = p
 		}
 		return p
 	}
-	values := map[uint32][]float64{}
+	values := make([][]float64, len(d.series))
 	for _, f := range frames {
 		for _, t := range f.due.List() {
 			countTick(&ticks[t], f.result)
@@ -177,7 +182,7 @@ func factsOf(frames []*frame, h int64, d *dict) *health.HourFacts {
 		out.Gaps += len(f.gaps)
 		out.Skipped = append(out.Skipped, f.skip...)
 		for _, n := range f.unread {
-			part(d.parts[n].id, d.parts[n].class).Unread++
+			part(n).Unread++
 		}
 		if f.result != health.Done && f.result != health.Late || !f.hasSnap {
 			continue
@@ -197,7 +202,7 @@ func factsOf(frames []*frame, h int64, d *dict) *health.HourFacts {
 			if s>>4 != 0 { // only described
 				continue
 			}
-			p := part(d.parts[n].id, d.parts[n].class)
+			p := part(n)
 			if health.Presence(s>>2&3) == health.Absent {
 				p.Absent++
 				continue
@@ -220,6 +225,9 @@ func factsOf(frames []*frame, h int64, d *dict) *health.HourFacts {
 				met = true
 				moved = moved || len(v) > 0 && v[len(v)-1] != f.values[i]
 			}
+			if v == nil {
+				v = make([]float64, 0, len(frames))
+			}
 			values[n] = append(v, f.values[i])
 		}
 		if met && f.due.Has(health.TierReadings) {
@@ -236,12 +244,19 @@ func factsOf(frames []*frame, h int64, d *dict) *health.HourFacts {
 		out.Parts = append(out.Parts, *p)
 	}
 	slices.SortFunc(out.Parts, func(a, b health.HourPart) int { return cmp.Compare(a.Component, b.Component) })
+	out.Series = make([]health.HourSeries, 0, len(values))
 	for n, v := range values {
-		s := seriesHead(d, n)
+		if len(v) == 0 {
+			continue
+		}
+		s := seriesHead(d, uint32(n))
 		s.N, s.First, s.Last = len(v), v[0], v[len(v)-1]
 		slices.Sort(v)
 		s.Min, s.Max, s.Median = v[0], v[len(v)-1], v[(len(v)-1)/2]
 		out.Series = append(out.Series, s)
+	}
+	if len(out.Series) == 0 {
+		out.Series = nil
 	}
 	sortSeries(out.Series)
 	return out

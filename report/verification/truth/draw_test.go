@@ -20,7 +20,7 @@ type make_ struct {
 	driver  string
 	leak    bool // its detector can be read, not only its log
 	room    bool // the air of the room can be
-	rpm     bool // its fans' speed can be
+	present bool // whether a fan is there can be
 	// paths are the parts of its tree that can fail alone.
 	paths map[string][]string
 }
@@ -35,18 +35,18 @@ func (m make_) name() string { return m.profile.Name + "/" + m.driver }
 
 // makes of servers. How dear one is to play is why some come more often.
 var (
-	legacyPercent = make_{profile: small(bmcsim.ProfileLegacyPercent), driver: health.DriverRedfish, leak: true, paths: legacyPaths("1", "1")}
-	legacyPlain   = make_{profile: small(bmcsim.ProfileLegacy), driver: health.DriverRedfish, rpm: true, paths: legacyPaths("System.Embedded.1", "System.Embedded.1")}
-	modern        = make_{profile: small(bmcsim.ProfileModern), driver: health.DriverRedfish, leak: true, room: true, rpm: true, paths: map[string][]string{
+	legacyPercent = make_{profile: small(bmcsim.ProfileLegacyPercent), driver: health.DriverRedfish, leak: true, present: true, paths: legacyPaths("1", "1")}
+	legacyPlain   = make_{profile: small(bmcsim.ProfileLegacy), driver: health.DriverRedfish, present: true, paths: legacyPaths("System.Embedded.1", "System.Embedded.1")}
+	modern        = make_{profile: small(bmcsim.ProfileModern), driver: health.DriverRedfish, leak: true, room: true, present: true, paths: map[string][]string{
 		"thermal": {"/redfish/v1/Chassis/Tray_0/ThermalSubsystem/Fans"}, "psu": {"/redfish/v1/Chassis/Tray_0/PowerSubsystem/PowerSupplies"},
 		"leak": {"/redfish/v1/Chassis/Tray_0/ThermalSubsystem/LeakDetection"}, "storage": {"/redfish/v1/Systems/system/Storage"},
 	}}
-	mixed = make_{profile: small(bmcsim.ProfileMixed), driver: health.DriverRedfish, leak: true, room: true, rpm: true, paths: map[string][]string{
+	mixed = make_{profile: small(bmcsim.ProfileMixed), driver: health.DriverRedfish, leak: true, room: true, present: true, paths: map[string][]string{
 		"leak": {"/redfish/v1/Chassis/1/LeakDetectors"}, "storage": {"/redfish/v1/Systems/1/Storage"},
 	}}
-	whitebox = make_{profile: small(bmcsim.ProfileWhitebox), driver: health.DriverIPMI, leak: true, room: true, rpm: true}
-	board    = make_{profile: small(bmcsim.ProfileBoard), driver: health.DriverIPMI, leak: true, rpm: true}
-	blade    = make_{profile: small(bmcsim.ProfileBlade), driver: health.DriverIPMI, leak: true, room: true}
+	whitebox = make_{profile: small(bmcsim.ProfileWhitebox), driver: health.DriverIPMI, leak: true, room: true}
+	board    = make_{profile: small(bmcsim.ProfileBoard), driver: health.DriverIPMI, leak: true, present: true}
+	blade    = make_{profile: small(bmcsim.ProfileBlade), driver: health.DriverIPMI, leak: true, room: true, present: true}
 )
 
 func legacyPaths(system, chassis string) map[string][]string {
@@ -58,8 +58,9 @@ func legacyPaths(system, chassis string) map[string][]string {
 
 // damage is what was done to a machine, for the count of what no BMC showed.
 type damage struct {
-	what string
-	from time.Time
+	what  string
+	from  time.Time
+	drift bool // it shows in readings alone
 }
 
 // logTruth is what happened to a machine's log.
@@ -143,7 +144,7 @@ func drawBase(rng *rand.Rand, n int, long bool) *base {
 			s.target.Expect = health.Expect{Fans: &fans, PSUs: &psus, Drives: &drives}
 		}
 		if b.busy {
-			s.do(epoch.Add(-time.Hour), func(m *bmcsim.Machine) { m.SetLoad(0.8) })
+			s.do(epoch.Add(-time.Hour), func(m *bmcsim.Machine) { m.SetLoad(0.7) })
 		}
 		b.servers = append(b.servers, s)
 	}
@@ -339,7 +340,7 @@ func (d *drawing) damage() {
 	if d.rng.IntN(3) == 0 {
 		d.i.explains = true
 	}
-	d.s.damages = append(d.s.damages, damage{x.name, t})
+	d.s.damages = append(d.s.damages, damage{x.name, t, false})
 	d.note("%s %s to %s, %s", x.name, at(t), at(end), loud)
 }
 
@@ -401,7 +402,7 @@ func (d *drawing) trouble() {
 		}
 		x := d.span(h(4, 6))
 		s.do(x.from, func(m *bmcsim.Machine) { m.SetLoad(0) })
-		s.do(x.to, func(m *bmcsim.Machine) { m.SetLoad(0.8) })
+		s.do(x.to, func(m *bmcsim.Machine) { m.SetLoad(0.7) })
 		d.note("idle %s to %s", at(x.from), at(x.to))
 	case 9, 10:
 		x := d.span(h(2, 5))
@@ -411,7 +412,7 @@ func (d *drawing) trouble() {
 			t := d.between(x.from, x.to)
 			s.do(t, func(m *bmcsim.Machine) { m.WetLeak(0) })
 			s.do(x.to.Add(-time.Second), func(m *bmcsim.Machine) { m.Quietly(func(m *bmcsim.Machine) { m.DryLeak(0) }) })
-			s.damages = append(s.damages, damage{"wet while frozen", t})
+			s.damages = append(s.damages, damage{"wet while frozen", t, true})
 			d.note("wet while frozen, from %s", at(t))
 		}
 	case 11:
@@ -484,15 +485,15 @@ func (d *drawing) harmless() {
 		for k := range 6 {
 			s.do(d.soakFrom.Add(time.Duration(k)*time.Hour), func(m *bmcsim.Machine) { m.SetFanWear(0, to*float64(k+1)/6) })
 		}
-		s.damages = append(s.damages, damage{"fan wear", d.soakFrom})
+		s.damages = append(s.damages, damage{"fan wear", d.soakFrom, true})
 		d.note("fan 0 slows down by %.0f %%", 100*to)
 	case 8:
 		s.do(d.soakFrom, func(m *bmcsim.Machine) { m.SetHeat(9) })
-		s.damages = append(s.damages, damage{"heat", d.soakFrom})
+		s.damages = append(s.damages, damage{"heat", d.soakFrom, true})
 		d.note("the processor is 9 K hotter")
 	case 9:
 		s.do(d.soakFrom, func(m *bmcsim.Machine) { m.SetPSULoss(0, 0.12) })
-		s.damages = append(s.damages, damage{"PSU loss", d.soakFrom})
+		s.damages = append(s.damages, damage{"PSU loss", d.soakFrom, true})
 		d.note("PSU 0 wastes 12 %%")
 	default: // a restart of the collector between two visits, which costs nothing
 		x := d.between(d.soakFrom.Add(time.Hour), d.soakTo.Add(-time.Hour))

@@ -75,6 +75,9 @@ func (s *server) readable(c condition, t *tick) bool {
 	legacy := s.make.driver == health.DriverRedfish && s.make.profile.Redfish == bmcsim.ShapeLegacy
 	switch c.part {
 	case "fan":
+		if c.kind == gone && !s.make.present {
+			return false // its speed cannot be read, and that is all
+		}
 		return t.state.HostOn
 	case "drive":
 		return t.health
@@ -89,12 +92,15 @@ func (s *server) readable(c condition, t *tick) bool {
 }
 
 // told are the conditions that the log's new entries assert, and retold tells whether they take one back.
-func (s *server) told(t *tick) []condition { return logged(t, true) }
+func (s *server) told(t *tick) []condition { return s.logged(t, true) }
 
-func (s *server) retold(t *tick, c condition) bool { return slices.Contains(logged(t, false), c) }
+func (s *server) retold(t *tick, c condition) bool { return slices.Contains(s.logged(t, false), c) }
 
-func logged(t *tick, asserted bool) (all []condition) {
+func (s *server) logged(t *tick, asserted bool) (all []condition) {
 	for _, e := range t.occurred {
+		if e.Part == bmcsim.PartFan && e.What == bmcsim.Removed && !s.make.present {
+			continue // a make without a sensor for it has no record either
+		}
 		if e.Asserted != asserted {
 			continue
 		}
@@ -156,6 +162,9 @@ func (s *server) episodes() (all []*episode) {
 			}
 		}
 		for _, c := range now {
+			if c.part == "dimm" && s.make.driver == health.DriverIPMI {
+				continue
+			}
 			e := begin(c, t.at)
 			if e.shown.IsZero() {
 				switch {
@@ -167,7 +176,7 @@ func (s *server) episodes() (all []*episode) {
 			}
 		}
 		for c, e := range open {
-			if slices.Contains(now, c) {
+			if slices.Contains(now, c) && (c.part != "dimm" || s.make.driver != health.DriverIPMI) {
 				e.over = time.Time{}
 				continue
 			}
@@ -175,6 +184,12 @@ func (s *server) episodes() (all []*episode) {
 				e.over = t.at
 			}
 			// Over is what a BMC shows to be over; until then nobody knows.
+			// An uncorrectable error of memory is an entry of the SEL, and no state.
+			if c.part == "dimm" && s.make.driver == health.DriverIPMI {
+				e.ended = t.at
+				delete(open, c)
+				continue
+			}
 			broken := c.part == "leak" && t.state.Leaks[c.index].State == bmcsim.LeakFault
 			if !broken && (s.readable(c, t) && !t.down || s.retold(t, c) && logRead(i)) {
 				e.ended = t.at

@@ -260,7 +260,9 @@ func (i *incident) judge(rep *verification.Report) (*outcome, error) {
 			best = b.best
 		}
 		grey, standing = grey || b.grey, standing || b.standing
-		hidden = hidden || len(b.unseen) > 0 || len(s.damages) > 0 && b.best == verification.Verified
+		drifted := slices.ContainsFunc(s.damages, func(d damage) bool { return d.drift })
+		told := slices.ContainsFunc(rs.Deviations, func(d verification.Deviation) bool { return d.Result == "changed" })
+		hidden = hidden || len(b.unseen) > 0 || drifted && !told
 		why = append(why, b.why...)
 		for _, r := range rs.Reasons {
 			reasons = append(reasons, fmt.Sprintf("%s %s %s", rs.Target, r.Gate, r.Detail))
