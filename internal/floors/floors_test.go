@@ -46,6 +46,7 @@ var rooms = []room{
 	{path: "store/influx/influxtest", floor: 1, forTests: true},
 	{path: "report", floor: 1},
 	{path: "report/*", floor: 1},
+	{path: "report/reporttest", floor: 1, forTests: true},
 	{path: "report/verification/truth", floor: 3, forTests: true},
 	{path: "notify", floor: 1, joined: true},
 	{path: "collector/detect", floor: 1},

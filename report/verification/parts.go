@@ -240,6 +240,7 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 		}
 	}
 	rate, skipped := rateOf(h.hours), skippedIn(h.hours, from.UTC().Truncate(time.Hour), until)
+	told := h.leaksTold(from, rate)
 	out := []Detector{}
 	for id, p := range all {
 		c := h.part(id)
@@ -254,7 +255,7 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 			}
 			whole := known > 0 && x.Unread+x.Unknown+x.Absent == 0 && done[c.Tier] >= due[c.Tier]
 			switch {
-			case x.Warning+x.Critical > 0:
+			case x.Warning+x.Critical > 0, told[at][id], told[at][""]:
 				extend(&d.Wet, at)
 			case whole:
 				extend(&d.Dry, at)
@@ -280,6 +281,32 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 		out = append(out, d)
 	}
 	slices.SortFunc(out, func(a, b Detector) int { return cmp.Compare(a.Component, b.Component) })
+	return out
+}
+
+// leaksTold are the hours of which a log tells of a leak, and its detector; "" for one that is no detector known here. A log tells of
+// what came and went between two visits: it lay in the hours since the visit before.
+func (h *history) leaksTold(from time.Time, rate tierRates) map[time.Time]map[health.ComponentID]bool {
+	between := time.Hour
+	if r := rate[health.TierEvents]; r >= 1 {
+		between = time.Duration(float64(time.Hour) / r)
+	}
+	out := map[time.Time]map[health.ComponentID]bool{}
+	for _, e := range h.events {
+		if e.Source == "poll" || e.Kind != health.KindLeakDetected || e.Transition == health.Cleared || e.At.Before(from) {
+			continue // what was read of the detector itself is counted by the hour
+		}
+		id := e.Component
+		if h.part(id).Class != health.ClassLeakDetector {
+			id = ""
+		}
+		for at := e.At.Add(-between).UTC().Truncate(time.Hour); at.Before(e.At); at = at.Add(time.Hour) {
+			if out[at] == nil {
+				out[at] = map[health.ComponentID]bool{}
+			}
+			out[at][id] = true
+		}
+	}
 	return out
 }
 
