@@ -18,8 +18,14 @@ import (
 // command runs the program as a process of its own.
 func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return commandIn(t, nil, args...)
+}
+
+// commandIn is command with more in its environment.
+func commandIn(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), runAsDewline+"=1")
+	cmd.Env = append(append(os.Environ(), env...), runAsDewline+"=1")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {

@@ -220,3 +220,34 @@ func TestDCMIPower(t *testing.T) {
 		t.Errorf("a BMC without DCMI is asked %d times", f.total)
 	}
 }
+
+func TestWhatConvertsToNoNumberIsNoReading(t *testing.T) {
+	for _, x := range []struct {
+		name    string
+		linear  types.LinearizationFunc
+		factors types.ReadingFactors
+		raw     uint8
+	}{
+		{"the tenth power, past every float", types.LinearizationFunc_EXP10, types.ReadingFactors{M: 511, R_Exp: 7}, 255},
+		{"the tenth power, within the floats and past all sense", types.LinearizationFunc_EXP10, types.ReadingFactors{M: 2}, 154},
+		{"e to the power, past every float", types.LinearizationFunc_E, types.ReadingFactors{M: 511, R_Exp: 3}, 255},
+		{"the logarithm of nothing", types.LinearizationFunc_LN, types.ReadingFactors{M: 1}, 0},
+		{"the logarithm of less", types.LinearizationFunc_LOG10, types.ReadingFactors{M: -1}, 9},
+		{"one by nothing", types.LinearizationFunc_1X, types.ReadingFactors{M: 1}, 0},
+		{"the root of less than nothing", types.LinearizationFunc_SQRT, types.ReadingFactors{M: -1}, 9},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			f := newFake(t)
+			f.on(netFnSensor, 0x2d, func(command) ([]byte, error) { return []byte{x.raw, 0xc0, 0}, nil })
+			d, err := decodeRecord(fullRecord(1, 1, typeTemperature, 1, "T"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.sensors[0].linear, d.sensors[0].factors = x.linear, x.factors
+			o, err := f.visit(health.TierReadings).read(t.Context(), newPart(d.sensors[0]))
+			if err != nil || o.reading != nil || o.gap == nil || o.gap.Reason != health.ReasonMalformed {
+				t.Errorf("reading %+v, gap %+v, %v", o.reading, o.gap, err)
+			}
+		})
+	}
+}

@@ -142,7 +142,7 @@ func (p *part) observe(r raw, f types.ReadingFactors, th *thresholds, power heal
 		return observed{component: c}
 	}
 	v := p.measure.value(&p.sensor, r.value, f)
-	if math.IsNaN(v) || math.IsInf(v, 0) {
+	if math.IsNaN(v) || math.Abs(v) > maxNumber {
 		return observed{component: c, gap: &health.Gap{
 			Part: "sensor " + p.name, Component: p.id, Reason: health.ReasonMalformed,
 			Error: fmt.Sprintf("raw reading 0x%02x converts to no number", r.value),
@@ -155,6 +155,9 @@ func (p *part) observe(r raw, f types.ReadingFactors, th *thresholds, power heal
 	}
 	return observed{component: c, reading: reading}
 }
+
+// maxNumber is beyond every quantity there is: what converts to more, as the tenth power of a reading may, is garbage.
+const maxNumber = 1e300
 
 // compared is which threshold comparisons a reading of this sensor brings. Some records name none although the sensor has
 // thresholds: then those that can be read.

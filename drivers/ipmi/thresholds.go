@@ -40,7 +40,7 @@ func (p *part) limitsOf(t *thresholds) *health.Thresholds {
 		if t.mask&(1<<i) == 0 {
 			continue
 		}
-		if x := p.measure.value(&p.sensor, t.raw[i], p.factors); !math.IsNaN(x) && !math.IsInf(x, 0) {
+		if x := p.measure.value(&p.sensor, t.raw[i], p.factors); !math.IsNaN(x) && math.Abs(x) <= maxNumber {
 			*to = &x
 		}
 	}

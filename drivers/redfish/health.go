@@ -298,11 +298,11 @@ func (v *visit) readPorts(c *chassis, adapter, place string) {
 		}
 		speed := d.CurrentLinkSpeedMbps
 		if d.CurrentSpeedGbps.OK {
-			speed = number{d.CurrentSpeedGbps.V * 1000, true}
+			speed = number{V: d.CurrentSpeedGbps.V * 1000, OK: true}
 		}
 		switch low := strings.ToLower(word); {
 		case strings.Contains(low, "down"), low == "nolink":
-			speed = number{0, true}
+			speed = number{V: 0, OK: true}
 		case speed.V == 0:
 			speed = number{} // up at 0: not told
 		}

@@ -76,7 +76,7 @@ func TestSessionOfAKilledProcess(t *testing.T) {
 		srv, dir := killed(t)
 		clear(srv.sessions)
 		c := srv.open(t, keepIn(dir))
-		if s := read(t, c, readingsTier); len(s.Gaps) > 0 {
+		if s := read(t, c, readingsTier); len(missing(s)) > 0 {
 			t.Errorf("gaps %+v", s.Gaps)
 		}
 		if srv.created != 2 || len(srv.sessions) != 1 || len(keptFiles(t, dir)) != 1 {
@@ -165,7 +165,7 @@ func TestSessionOfAKilledProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := srv.open(t, keepIn(dir))
-			if s := read(t, c, readingsTier); len(s.Gaps) > 0 || srv.created != 2 {
+			if s := read(t, c, readingsTier); len(missing(s)) > 0 || srv.created != 2 {
 				t.Errorf("%d created, gaps %+v", srv.created, s.Gaps)
 			}
 			if k, err := readKept(path); err != nil || k.Token != "token-2" {
@@ -187,7 +187,7 @@ func TestSessionOfAKilledProcess(t *testing.T) {
 	t.Run("a folder that cannot be made costs nothing but the note", func(t *testing.T) {
 		srv := newService(t, ownTree(t, "classic"))
 		c := srv.open(t, keepIn(filepath.Join(t.TempDir(), "not", "there")))
-		if s := read(t, c, readingsTier); len(s.Gaps) > 0 {
+		if s := read(t, c, readingsTier); len(missing(s)) > 0 {
 			t.Errorf("gaps %+v", s.Gaps)
 		}
 	})

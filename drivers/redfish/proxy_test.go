@@ -225,7 +225,7 @@ func TestBrokenConnections(t *testing.T) {
 			if !ok {
 				t.Errorf("reasons %v, want one of %v: %v", met, c.reasons, err)
 			}
-			if err == nil && len(s.Gaps) == 0 {
+			if err == nil && len(missing(s)) == 0 {
 				t.Error("all was read over a broken connection")
 			}
 			checkSnapshot(t, s)
@@ -251,7 +251,7 @@ func TestBrokenConnections(t *testing.T) {
 }
 
 func gapReasons(s *health.Snapshot) (rs []health.Reason) {
-	for _, g := range s.Gaps {
+	for _, g := range missing(s) {
 		rs = append(rs, g.Reason)
 	}
 	return rs
@@ -288,11 +288,11 @@ func TestAServiceThatRestartsInMidSession(t *testing.T) {
 			}
 			s := read(t, client, health.Request{Tiers: health.TiersOf(health.TierReadings), Memory: first.Memory})
 			// What was on its way when the service went away may be a gap; the rest is read over a new session.
-			if created, _, failed := srv.sessionCounts(); len(s.Gaps) > 1 || len(s.Components) == 0 || created > 2 || failed > 0 {
+			if created, _, failed := srv.sessionCounts(); len(missing(s)) > 1 || len(s.Components) == 0 || created > 2 || failed > 0 {
 				t.Errorf("%d parts, gaps %+v, %d logins, %d refused", len(s.Components), s.Gaps, created, failed)
 			}
 			s = read(t, client, health.Request{Tiers: health.TiersOf(health.TierReadings), Memory: s.Memory})
-			if created, _, _ := srv.sessionCounts(); len(s.Gaps) > 0 || len(ofClass(s, health.ClassFan)) != 5 || created != 2 {
+			if created, _, _ := srv.sessionCounts(); len(missing(s)) > 0 || len(ofClass(s, health.ClassFan)) != 5 || created != 2 {
 				t.Errorf("the visit after it: gaps %+v, %d fans, %d logins", s.Gaps, len(ofClass(s, health.ClassFan)), created)
 			}
 		})

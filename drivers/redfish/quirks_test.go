@@ -608,7 +608,7 @@ var quirkTests = map[string]func(t *testing.T){
 		tree["/redfish/v1/Chassis"] = `{"Members":[{"@odata.id":"/redfish/v1/Chassis/1"},{"@odata.id":"/redfish/v1/Chassis/2"}]}`
 		tree["/redfish/v1/Chassis/2"] = `{"error":{"code":"Base.1.8.ResourceNotFound","message":"The requested resource of type Chassis named 2 was not found."}}`
 		s, _ := everything(t, tree)
-		if component(s, "chassis/2") != nil || len(s.Gaps) != 1 || s.Gaps[0].Reason != health.ReasonNotFound {
+		if gaps := missing(s); component(s, "chassis/2") != nil || len(gaps) != 1 || gaps[0].Reason != health.ReasonNotFound {
 			t.Errorf("chassis %v, gaps %+v", ids(s, health.ClassChassis), s.Gaps)
 		}
 	},

@@ -237,13 +237,13 @@ func (m measure) value(n number) (number, health.Unit) {
 	switch m.u {
 	case fahrenheit:
 		if m.q == health.TemperatureMargin {
-			return number{n.V * 5 / 9, n.OK}, health.Kelvin
+			return n.as(n.V * 5 / 9), health.Kelvin
 		}
-		return number{(n.V - 32) * 5 / 9, n.OK}, health.Celsius
+		return n.as((n.V - 32) * 5 / 9), health.Celsius
 	case kelvinAbsolute:
-		return number{n.V - 273.15, n.OK}, health.Celsius
+		return n.as(n.V - 273.15), health.Celsius
 	}
-	return number{n.V * m.factor, n.OK}, m.u
+	return n.as(n.V * m.factor), m.u
 }
 
 func (m measure) thresholds(t *health.Thresholds) *health.Thresholds {
@@ -254,7 +254,7 @@ func (m measure) thresholds(t *health.Thresholds) *health.Thresholds {
 		if p == nil {
 			return nil
 		}
-		n, _ := m.value(number{*p, true})
+		n, _ := m.value(number{V: *p, OK: true})
 		return &n.V
 	}
 	return &health.Thresholds{

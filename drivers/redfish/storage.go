@@ -352,10 +352,10 @@ func (v *visit) driveValues(p *part, d *driveDoc) {
 		life = number{}
 	}
 	if used := d.Oem.V.Supermicro.V.PercentageDriveLifeUsed; !life.OK && used.OK && used.V >= 0 && used.V <= 255 {
-		life = number{max(0, 100-used.V), true}
+		life = number{V: max(0, 100-used.V), OK: true}
 	}
 	if used := d.SSDEnduranceUtilizationPercentage; !life.OK && used.OK && used.V >= 0 && used.V <= 255 {
-		life = number{max(0, 100-used.V), true}
+		life = number{V: max(0, 100-used.V), OK: true}
 	}
 	if life.V >= 0 && life.V <= 100 {
 		p.set(health.LifeLeft, health.Percent, life, nil)
@@ -428,7 +428,7 @@ func (v *visit) readDriveMetrics(drives []string) {
 func (d *driveMetricsDoc) into(p *part) {
 	n := d.NVMe.V
 	if used := n.PercentageUsed; used.OK && used.V >= 0 && used.V <= 255 {
-		p.set(health.LifeLeft, health.Percent, number{max(0, 100-used.V), true}, nil)
+		p.set(health.LifeLeft, health.Percent, number{V: max(0, 100-used.V), OK: true}, nil)
 	}
 	if n.AvailableSparePercent.V >= 0 && n.AvailableSparePercent.V <= 100 {
 		p.set(health.SpareLeft, health.Percent, n.AvailableSparePercent, nil)
@@ -437,7 +437,7 @@ func (d *driveMetricsDoc) into(p *part) {
 		p.set(health.MediaErrors, health.Number, n.MediaAndDataIntegrityErrors, nil)
 	}
 	if r, w := d.UncorrectableIOReadErrorCount, d.UncorrectableIOWriteErrorCount; (r.OK || w.OK) && r.V >= 0 && w.V >= 0 {
-		p.set(health.UncorrectableErr, health.Number, number{r.V + w.V, true}, nil)
+		p.set(health.UncorrectableErr, health.Number, number{V: r.V + w.V, OK: true}, nil)
 	}
 	for _, hours := range []number{d.PowerOnHours, n.PowerOnHours} {
 		if hours.V >= 0 {

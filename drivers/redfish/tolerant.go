@@ -18,6 +18,8 @@ import (
 type number struct {
 	V  float64
 	OK bool
+	// Odd is what stands there that is no number and not null: why there is none.
+	Odd string
 }
 
 // maxNumber is the bound beyond which a number is a sentinel.
@@ -25,21 +27,31 @@ const maxNumber = 1e300
 
 func (n *number) UnmarshalJSON(b []byte) error {
 	*n = number{}
-	s := string(bytes.TrimSpace(b))
+	b = bytes.TrimSpace(b)
+	s := string(b)
 	if len(s) >= 2 && s[0] == '"' {
 		var q string
 		if json.Unmarshal(b, &q) != nil {
 			return nil
 		}
-		s = strings.TrimSuffix(strings.TrimSpace(q), "%")
+		s = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(q), "%"))
 	}
-	if len(s) == 0 || len(s) > 64 || !strings.ContainsRune("+-.0123456789", rune(s[0])) || strings.ContainsAny(s, "xXpP_") {
-		return nil
+	if len(s) > 0 && len(s) <= 64 && strings.ContainsRune("+-.0123456789", rune(s[0])) && !strings.ContainsAny(s, "xXpP_") {
+		if v, err := strconv.ParseFloat(s, 64); err == nil && !math.IsNaN(v) && math.Abs(v) <= maxNumber {
+			*n = number{V: v, OK: true}
+			return nil
+		}
 	}
-	if v, err := strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil && !math.IsNaN(v) && math.Abs(v) <= maxNumber {
-		*n = number{v, true}
+	if len(s) > 0 && s != "null" {
+		n.Odd = cut(clean(string(b[:min(len(b), 64)])), 32)
 	}
 	return nil
+}
+
+// as is the number in another unit.
+func (n number) as(v float64) number {
+	n.V = v
+	return n
 }
 
 // ptr is the number's address, nil if absent.
@@ -97,7 +109,8 @@ func clean(s string) string {
 		s = s[:4*health.MaxText]
 	}
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool {
-		return r == ' ' || unicode.IsControl(r) || r == '\u2028' || r == '\u2029' // C1 too: U+009B starts a terminal's escape sequence
+		// C1 too: U+009B starts a terminal's escape sequence. What turns the direction of writing makes a text look like another.
+		return r == ' ' || unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 	}), " ")
 	return cut(s, health.MaxText)
 }

@@ -113,6 +113,7 @@ func TestSmallWords(t *testing.T) {
 func TestTextsHoldNoControlCharacters(t *testing.T) {
 	for in, want := range map[string]string{
 		"a\x1b[2Jb": "a [2Jb", "a\u009b31mb": "a 31mb", "\u0085a\r\nb\t": "a b", "a\u2028b": "a b", "风扇 1": "风扇 1", "a\xffb": "a\uFFFDb",
+		"a\u202egnp.exe": "a gnp.exe", "\u2066a\u2069": "a", "ابج 1": "ابج 1",
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("clean(%q) = %q, want %q", in, got, want)

@@ -16,6 +16,7 @@ import (
 type part struct {
 	health.Component
 	values  []health.Reading
+	odd     []oddValue
 	home    string   // chassis, system or unit it belongs to: URI
 	names   []string // what resources call it, normalised
 	related string   // the one part it measures (RelatedItem), if it names exactly one
@@ -23,6 +24,12 @@ type part struct {
 	claimed map[string]bool
 	legacy  bool // from an array of Thermal or Power
 	member  bool // identified by a resource of its own
+}
+
+// oddValue is what a resource says where a number should be.
+type oddValue struct {
+	q    health.Quantity
+	said string
 }
 
 // union collects the parts of a visit, each once.
@@ -105,6 +112,12 @@ const sentinel = 65535
 // set gives a part a reading. The first resource that states a quantity wins: they are read in the order of trust.
 func (p *part) set(q health.Quantity, unit health.Unit, n number, th *health.Thresholds) {
 	if !n.OK || math.IsInf(n.V, 0) || math.IsNaN(n.V) || q == health.Temperature && n.V < coldest || unit == health.Watt && n.V == sentinel {
+		if n.OK {
+			n.Odd = strconv.FormatFloat(n.V, 'g', 6, 64)
+		}
+		if n.Odd != "" && len(p.odd) < 8 {
+			p.odd = append(p.odd, oddValue{q, n.Odd})
+		}
 		return
 	}
 	for i := range p.values {
@@ -171,8 +184,9 @@ func (p *part) also(o *part) {
 		p.condition(c.Kind, c.Severity, c.Evidence)
 	}
 	for _, r := range o.values {
-		p.set(r.Quantity, r.Unit, number{r.Value, true}, r.Thresholds)
+		p.set(r.Quantity, r.Unit, number{V: r.Value, OK: true}, r.Thresholds)
 	}
+	p.odd = append(p.odd, o.odd...)
 	for _, n := range o.names {
 		if !slices.Contains(p.names, n) {
 			p.names = append(p.names, n)
@@ -356,6 +370,16 @@ func (u *union) finish(s *health.Snapshot) {
 		for _, r := range p.values {
 			r.Component = p.ID
 			s.Readings = append(s.Readings, r)
+		}
+		if u.v.hostPower == health.HostOff {
+			continue // it has no value then
+		}
+		for i, o := range p.odd {
+			if !p.has(o.q) && !slices.ContainsFunc(p.odd[:i], func(x oddValue) bool { return x.q == o.q }) {
+				s.Gaps = append(s.Gaps, health.Gap{
+					Part: string(o.q) + " of " + cmp.Or(p.Name, string(p.ID)), Component: p.ID, Reason: health.ReasonMalformed, Error: "no number: " + o.said,
+				})
+			}
 		}
 	}
 }
