@@ -108,7 +108,9 @@ func TestAnyNameAnyNumberOverIPv6(t *testing.T) {
 			if ok {
 				t.Errorf("%s reads %v", c.Name, v)
 			}
-			if !slices.ContainsFunc(doc.Gaps, func(g pollGap) bool { return strings.HasSuffix(g.Part, " of "+c.Name) && g.Reason == "malformed" && g.Error != "" }) {
+			if !slices.ContainsFunc(doc.Gaps, func(g pollGap) bool {
+				return strings.HasSuffix(g.Part, " of "+c.Name) && g.Reason == "malformed" && g.Error != ""
+			}) {
 				t.Errorf("%s: no reason why it has no value: %+v", c.Name, doc.Gaps)
 			}
 			continue
