@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -368,64 +365,3 @@ func TestSystemd(t *testing.T) {
 	}
 }
 
-func TestDebugListen(t *testing.T) {
-	for _, address := range []string{":6060", "0.0.0.0:6060", "[::]:6060", "10.0.0.7:6060", "example.org:6060", "6060"} {
-		l, err := listenDebug(t.Context(), address)
-		if exit, ok := errors.AsType[*exitError](err); !ok || exit.code != exitUsage {
-			t.Errorf("%s: %v, %v", address, l, err)
-		}
-	}
-	t.Parallel()
-	r := newRack(t, 2)
-	cmd := exec.Command(os.Args[0], "run", "-c", r.config(), "--debug-listen", "127.0.0.1:0")
-	d := &daemon{t: t, cmd: cmd, stderr: &lockedBuffer{}}
-	cmd.Env, cmd.Stderr = append(os.Environ(), runAsDewline+"=1"), d.stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill() }()
-	var base string
-	eventually(t, "the address in the log", func() bool {
-		m := regexp.MustCompile(`address=(http://127\.0\.0\.1:\d+)/debug/dewline`).FindStringSubmatch(d.stderr.String())
-		if m != nil {
-			base = m[1]
-		}
-		return m != nil
-	})
-	get := func(path, host string) (int, string) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if host != "" {
-			req.Host = host
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		var b bytes.Buffer
-		_, _ = b.ReadFrom(resp.Body)
-		return resp.StatusCode, b.String()
-	}
-	var doc debugDoc
-	eventually(t, "visits in the numbers", func() bool {
-		code, body := get("/debug/dewline", "")
-		return code == 200 && json.Unmarshal([]byte(body), &doc) == nil && doc.Lateness.Count > 3 && doc.Access["ok"] == 2
-	})
-	if doc.Targets != 2 || doc.Visits == 0 || doc.Commit.P50Seconds <= 0 || doc.Commit.P99Seconds < doc.Commit.P50Seconds || doc.Slots["healthy"][1] != 58 ||
-		doc.WAL == 0 || doc.Store <= doc.WAL || doc.Stalled != "" {
-		t.Errorf("numbers %+v", doc)
-	}
-	if code, body := get("/debug/metrics", ""); code != 200 || !strings.Contains(body, "/sched/goroutines:goroutines ") || !strings.Contains(body, "p99<=") {
-		t.Errorf("metrics: %d %s", code, body)
-	}
-	if code, body := get("/debug/pprof/goroutine?debug=1", ""); code != 200 || !strings.Contains(body, "goroutine profile") {
-		t.Errorf("profile: %d %.200s", code, body)
-	}
-	if code, _ := get("/debug/dewline", "evil.example:6060"); code != http.StatusForbidden {
-		t.Errorf("another Host: %d", code)
-	}
-	d.stop()
-}
