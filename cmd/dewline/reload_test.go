@@ -364,4 +364,3 @@ func TestSystemd(t *testing.T) {
 		})
 	}
 }
-
