@@ -151,6 +151,7 @@ type rig struct {
 	jobs    []collector.Job
 	options collector.Options
 	log     *lines
+	seen    []*health.Visit // the visits so far, read once: a copy of each is made
 }
 
 func newRig(t *testing.T) *rig {
@@ -186,11 +187,16 @@ func (r *rig) run(d time.Duration) {
 
 func (r *rig) visits() []*health.Visit {
 	r.t.Helper()
-	vs, err := r.store.After(context.Background(), 0, 1<<30)
+	last := int64(0)
+	if n := len(r.seen); n > 0 {
+		last = r.seen[n-1].Seq
+	}
+	vs, err := r.store.After(context.Background(), last, 1<<30)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return vs
+	r.seen = append(r.seen, vs...)
+	return r.seen
 }
 
 func (r *rig) known(id health.TargetID) *health.Known {

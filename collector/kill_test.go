@@ -43,7 +43,7 @@ func openKilled(ctx context.Context, dir, url string) (*sqlite.DB, *influx.Sink,
 
 // runUntilKilled is the daemon.
 func runUntilKilled(dir, url string) error {
-	ctx, end := context.WithTimeout(context.Background(), time.Minute) // if nobody kills it
+	ctx, end := context.WithTimeout(context.Background(), 10*time.Minute) // if nobody kills it
 	defer end()
 	db, sink, err := openKilled(ctx, dir, url)
 	if err != nil {
@@ -81,6 +81,7 @@ func runUntilKilled(dir, url string) error {
 }
 
 func TestKilledDaemonTellsTheTruth(t *testing.T) {
+	t.Parallel()
 	kills, r, seed := storetest.Kills(t, storetest.KillEngine)
 	for done := 0; done < kills && !t.Failed(); done += killsPerWorld {
 		killAWorld(t, r, seed+uint64(done), min(killsPerWorld, kills-done))

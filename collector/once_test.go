@@ -96,7 +96,7 @@ func (b *onceBMC) happen(r *rand.Rand) {
 
 // runOnceUntilKilled is the daemon: real drivers, collector, store and sink, each BMC read again and again.
 func runOnceUntilKilled(dir string) error {
-	ctx, end := context.WithTimeout(context.Background(), 2*time.Minute) // if nobody kills it
+	ctx, end := context.WithTimeout(context.Background(), 10*time.Minute) // if nobody kills it
 	defer end()
 	var bmcs []onceBMC
 	if err := json.Unmarshal([]byte(os.Getenv(onceBMCs)), &bmcs); err != nil {
@@ -163,6 +163,7 @@ func onceFollow(ctx context.Context, c *collector.Collector, db *sqlite.DB, b *o
 // Whatever a BMC's log says is one entry and, if it counts, one event in the store, and one point in InfluxDB: across kill -9 at random
 // moments, logs that are cleared, wrap and use their numbers again, and an InfluxDB that dies.
 func TestKilledDaemonLosesAndDoublesNoEvent(t *testing.T) {
+	t.Parallel()
 	kills, r, _ := storetest.Kills(t, storetest.KillEvents)
 	server := influxtest.Start(t)
 	server.Query("", "CREATE DATABASE hw")

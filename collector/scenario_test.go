@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -245,31 +246,20 @@ var scenarioMachines = []struct {
 // Of each kind of fault, on each make of machine, with restarts before it is read, in its midst and after its end: nothing is missed,
 // doubled or invented. The table of docs/EVENTS.md is this one; DEWLINE_LONG=1 plays each on all makes.
 func TestScenarios(t *testing.T) {
-	type cell struct {
-		outcome
-		ran bool
-	}
-	results := map[string]map[string]cell{}
+	t.Parallel()
+	var mu sync.Mutex
+	results := map[string]map[string]outcome{}
 	all := os.Getenv("DEWLINE_LONG") != ""
-	for i, a := range acts() {
-		results[a.name] = map[string]cell{}
-		for k, x := range scenarioMachines {
-			if !all && (i+2*k)%len(scenarioMachines) > 3 {
-				continue
+	t.Run("each", func(t *testing.T) {
+		playScenarios(t, all, func(act, make string, o outcome) {
+			mu.Lock()
+			defer mu.Unlock()
+			if results[act] == nil {
+				results[act] = map[string]outcome{}
 			}
-			make := x.protocol + " " + x.profile.Name
-			if slices.Contains(a.not, make) || strings.HasPrefix(strings.Join(a.want, ""), "humidity") && !tellsHumidity(x.profile, x.protocol) {
-				continue
-			}
-			t.Run(a.name+", "+make, func(t *testing.T) {
-				o := playScenario(t, a, x.profile, x.protocol)
-				results[a.name][make] = cell{o, true}
-				if !o.good() {
-					t.Errorf("missed %q, doubled %q, invented %q", o.missed, o.doubled, o.invented)
-				}
-			})
-		}
-	}
+			results[act][make] = o
+		})
+	})
 	var b strings.Builder
 	b.WriteString("| scenario | runs | missed | doubled | invented |\n| --- | --- | --- | --- | --- |\n")
 	var runs int
@@ -292,6 +282,29 @@ func TestScenarios(t *testing.T) {
 	}
 	if !t.Failed() && !all {
 		compareEventsPage(t, "scenarios", b.String())
+	}
+}
+
+// playScenarios plays each act on some makes, or on all, and tells what came of it.
+func playScenarios(t *testing.T, all bool, told func(act, make string, o outcome)) {
+	for i, a := range acts() {
+		for k, x := range scenarioMachines {
+			if !all && (i+2*k)%len(scenarioMachines) > 3 {
+				continue
+			}
+			make := x.protocol + " " + x.profile.Name
+			if slices.Contains(a.not, make) || strings.HasPrefix(strings.Join(a.want, ""), "humidity") && !tellsHumidity(x.profile, x.protocol) {
+				continue
+			}
+			t.Run(a.name+", "+make, func(t *testing.T) {
+				t.Parallel()
+				o := playScenario(t, a, x.profile, x.protocol)
+				told(a.name, make, o)
+				if !o.good() {
+					t.Errorf("missed %q, doubled %q, invented %q", o.missed, o.doubled, o.invented)
+				}
+			})
+		}
 	}
 }
 
