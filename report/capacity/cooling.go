@@ -57,22 +57,22 @@ func (e Envelope) moist(dew, rh float64) bool {
 }
 
 func (a *airTally) day(s *server, x *health.DayFacts, from, until int) {
-	var inlets, dews, rhs, duties []float64
-	take := func(place, i int, to *[]float64) float64 {
+	take := func(place, i int, to *dist) float64 {
 		if place < 0 {
 			return math.NaN()
 		}
 		v := at(x.Aligned[place], i)
 		if !math.IsNaN(v) {
-			*to = append(*to, v)
+			to.one(v)
 		}
 		return v
 	}
+	duties, fans := 0.0, 0
 	air := s.limits
 	for i := from; i < until; i++ {
-		inlet := take(s.inlet, i, &inlets)
-		dew := take(s.dew, i, &dews)
-		rh := take(s.humidity, i, &rhs)
+		inlet := take(s.inlet, i, &a.inlet)
+		dew := take(s.dew, i, &a.dew)
+		rh := take(s.humidity, i, &a.humidity)
 		if !math.IsNaN(inlet) {
 			a.warm++
 			count(&a.outside[0], air.Recommended.warm(inlet))
@@ -90,15 +90,13 @@ func (a *airTally) day(s *server, x *health.DayFacts, from, until int) {
 			}
 		}
 		if n > 0 {
-			duties = append(duties, sum/float64(n))
+			v := sum / float64(n)
+			a.duty.one(v)
+			duties, fans = duties+v, fans+1
 		}
 	}
-	a.inlet.add(inlets)
-	a.dew.add(dews)
-	a.humidity.add(rhs)
-	a.duty.add(duties)
-	if float64(len(duties)) >= minDayShare*float64(health.StepsPerDay) {
-		a.days = append(a.days, dayValue{x.Day, meanOf(duties)})
+	if float64(fans) >= minDayShare*float64(health.StepsPerDay) {
+		a.days = append(a.days, dayValue{x.Day, duties / float64(fans)})
 	}
 }
 

@@ -64,7 +64,6 @@ type group struct {
 	budget  *Budget
 	members int // that are to be read, since they were first read
 	first   time.Time
-	joined  map[string]bool
 
 	sum  [health.StepsPerDay]float64
 	read [health.StepsPerDay]int
@@ -78,17 +77,18 @@ type group struct {
 type membership struct {
 	group  *group
 	weight float64 // 1; in thought, how many such servers there would be
+	joined bool
 }
 
 // feedPart is the supplies of a server that hang on a feed, or on two that carry each other.
 type feedPart struct {
 	group  *group
 	places []int // in query.Aligned
-	names  []string
+	joined bool
 }
 
 func newGroup(kind, site, name string) *group {
-	return &group{Group: Group{Kind: kind, Site: site, Name: name, Line: []Day{}}, joined: map[string]bool{}}
+	return &group{Group: Group{Kind: kind, Site: site, Name: name, Line: []Day{}}}
 }
 
 // join makes the groups, and puts each server into its own.
@@ -103,7 +103,7 @@ func (f *fleet) join() {
 	}
 	put := func(s *server, g *group) {
 		g.Servers++
-		s.memberships = append(s.memberships, membership{g, 1})
+		s.memberships = append(s.memberships, membership{group: g, weight: 1})
 	}
 	index := map[Place]*group{}
 	for _, s := range f.servers {
@@ -178,7 +178,6 @@ func (f *fleet) joinFeeds() {
 						g.Servers++
 					}
 					by[g].places = append(by[g].places, k)
-					by[g].names = append(by[g].names, string(s.target.ID)+"\x00"+string(id))
 				}
 			}
 		}
@@ -192,8 +191,12 @@ func (f *fleet) joinFeeds() {
 }
 
 // take adds a server's draw of a day.
-func (g *group) take(s *server, since time.Time, draw []float64, weight float64) {
-	g.enter(string(s.target.ID), since)
+func (m *membership) take(since time.Time, draw []float64) {
+	g, weight := m.group, m.weight
+	if !m.joined {
+		m.joined = true
+		g.enter(1, since)
+	}
 	for i, v := range draw {
 		if !math.IsNaN(v) {
 			g.sum[i] += weight * v
@@ -202,11 +205,8 @@ func (g *group) take(s *server, since time.Time, draw []float64, weight float64)
 	}
 }
 
-func (g *group) enter(member string, first time.Time) {
-	if !g.joined[member] {
-		g.joined[member] = true
-		g.members++
-	}
+func (g *group) enter(members int, first time.Time) {
+	g.members += members
 	if g.first.IsZero() || first.Before(g.first) {
 		g.first = first
 	}
@@ -214,8 +214,11 @@ func (g *group) enter(member string, first time.Time) {
 
 // take adds what the supplies on a feed drew in a day. One that is known to be out drew nothing.
 func (p *feedPart) take(s *server, since time.Time, x *health.DayFacts) {
-	for n, k := range p.places {
-		p.group.enter(p.names[n], since)
+	if !p.joined {
+		p.joined = true
+		p.group.enter(len(p.places), since)
+	}
+	for _, k := range p.places {
 		id := s.query.Aligned[k].Component
 		for i := range health.StepsPerDay {
 			if v := at(x.Aligned[k], i); !math.IsNaN(v) {

@@ -22,6 +22,7 @@ type fleet struct {
 	// correctable are the events that tell of corrected errors: of a server and part, by day.
 	correctable map[health.TargetID]map[health.ComponentID]map[time.Time]int
 	first       time.Time // the first step in which anything was read
+	scratch     [health.StepsPerDay]float64
 }
 
 // server is one server in the making.
@@ -209,18 +210,25 @@ func isWhole(c health.Component) bool {
 func (f *fleet) day(x *health.DayFacts) {
 	s := f.byID[x.Target]
 	from, until := f.steps(x.Day)
-	any := make([]bool, health.StepsPerDay)
+	var read [health.StepsPerDay]bool
 	for _, a := range x.Aligned {
 		for i, v := range a {
-			any[i] = any[i] || v == v // not NaN
+			read[i] = read[i] || v == v // not NaN
 		}
 	}
-	steps := 0
+	steps, first, last := 0, -1, -1
 	for i := from; i < until; i++ {
-		if any[i] {
-			steps++
-			s.seen(x.Day.Add(time.Duration(i) * health.AlignStep))
+		if !read[i] {
+			continue
 		}
+		if steps++; first < 0 {
+			first = i
+		}
+		last = i
+	}
+	if first >= 0 {
+		s.seen(x.Day.Add(time.Duration(first) * health.AlignStep))
+		s.seen(x.Day.Add(time.Duration(last) * health.AlignStep))
 	}
 	for i := range x.Daily {
 		d := &x.Daily[i]
@@ -234,17 +242,18 @@ func (f *fleet) day(x *health.DayFacts) {
 		s.daily[i].take(x.Day, d)
 	}
 	s.watched += steps
-	draw := s.power.day(s, x, from, until)
+	draw := f.scratch[:]
+	s.power.day(s, x, from, until, draw)
 	s.air.day(s, x, from, until)
 	since := s.first
 	if since.IsZero() { // visited, and nothing read of it yet: it is missing from now on
 		since = x.Day.Add(time.Duration(from) * health.AlignStep)
 	}
-	for _, m := range s.memberships {
-		m.group.take(s, since, draw, m.weight)
+	for i := range s.memberships {
+		s.memberships[i].take(since, draw)
 	}
-	for _, p := range s.feeds {
-		p.take(s, since, x)
+	for i := range s.feeds {
+		s.feeds[i].take(s, since, x)
 	}
 }
 

@@ -42,7 +42,7 @@ type span struct{ from, to time.Time }
 type powerTally struct {
 	draw                  dist
 	out                   map[health.ComponentID][]span // supplies that failed, were taken out or had no input
-	expected              map[int]bool                  // inputs that were read at some time
+	expected              []bool                        // inputs that were read at some time
 	board                 int                           // the meter that reads most: that of the whole
 	boardMean             float64
 	fromInputs, fromBoard int
@@ -73,11 +73,11 @@ func (p *powerTally) isOut(c health.ComponentID, at time.Time) bool {
 	return slices.ContainsFunc(p.out[c], func(s span) bool { return !at.Before(s.from) && at.Before(s.to) })
 }
 
-// day is what the server drew in each step of a day: what its supplies took in if each of them was read, or is known to be out; else
+// day fills draw with what the server drew in each step of a day: what its supplies took in if each of them was read, or is known to be out; else
 // what its own meter says; else nothing is known (NaN).
-func (p *powerTally) day(s *server, x *health.DayFacts, from, until int) []float64 {
+func (p *powerTally) day(s *server, x *health.DayFacts, from, until int, draw []float64) {
 	if p.expected == nil {
-		p.expected, p.board = map[int]bool{}, -1
+		p.expected, p.board = make([]bool, len(x.Aligned)), -1
 	}
 	for _, k := range s.inputs {
 		if x.Aligned[k] != nil {
@@ -89,8 +89,10 @@ func (p *powerTally) day(s *server, x *health.DayFacts, from, until int) []float
 			p.board, p.boardMean = k, m
 		}
 	}
-	draw := nothing()
-	var values []float64
+	for i := range draw {
+		draw[i] = math.NaN()
+	}
+	values := make([]float64, 0, health.StepsPerDay)
 	for i := from; i < until; i++ {
 		sum, read, missing := 0.0, 0, false
 		for _, k := range s.inputs {
@@ -126,7 +128,6 @@ func (p *powerTally) day(s *server, x *health.DayFacts, from, until int) []float
 	if day := dayOf(x.Day, values); day != nil {
 		p.days = append(p.days, *day)
 	}
-	return draw
 }
 
 // dayOf is the 95th percentile of a day, if half of it was read.
@@ -134,12 +135,37 @@ func dayOf(day time.Time, values []float64) *dayValue {
 	if float64(len(values)) < minDayShare*float64(health.StepsPerDay) {
 		return nil
 	}
-	s := slices.Sorted(slices.Values(values))
-	return &dayValue{day, s[int(math.Ceil(0.95*float64(len(s))))-1]}
+	return &dayValue{day, nth(values, int(math.Ceil(0.95*float64(len(values))))-1)}
 }
 
-func nothing() []float64 {
-	return slices.Repeat([]float64{math.NaN()}, health.StepsPerDay)
+// nth is the value of rank n, counted from 0. The order of the values is lost.
+func nth(v []float64, n int) float64 {
+	for len(v) > 16 {
+		p := v[len(v)/2]
+		i, k := 0, len(v)-1
+		for i <= k {
+			for v[i] < p {
+				i++
+			}
+			for v[k] > p {
+				k--
+			}
+			if i <= k {
+				v[i], v[k] = v[k], v[i]
+				i, k = i+1, k-1
+			}
+		}
+		switch {
+		case n <= k:
+			v = v[:k+1]
+		case n >= i:
+			v, n = v[i:], n-i
+		default:
+			return v[n]
+		}
+	}
+	slices.Sort(v)
+	return v[n]
 }
 
 func at(steps []float64, i int) float64 {

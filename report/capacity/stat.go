@@ -14,20 +14,37 @@ import (
 // dist gathers values without keeping them.
 type dist struct {
 	hist          health.Histogram
+	at            int // the bin of the last value
 	n             int
 	sum, min, max float64
 }
 
 // add takes finite values.
 func (d *dist) add(values []float64) {
-	if len(values) == 0 {
+	for _, v := range values {
+		d.one(v)
+	}
+}
+
+// one takes a finite value. Values that follow each other are alike: the bin of the last one, or one beside it, is looked at first.
+func (d *dist) one(v float64) {
+	if d.n == 0 {
+		d.min, d.max = v, v
+	}
+	d.n, d.sum, d.min, d.max = d.n+1, d.sum+v, min(d.min, v), max(d.max, v)
+	key := health.BinOf(v)
+	i := d.at
+	for i < len(d.hist) && d.hist[i].Key < key {
+		i++
+	}
+	for i > 0 && d.hist[i-1].Key >= key {
+		i--
+	}
+	if d.at = i; i < len(d.hist) && d.hist[i].Key == key {
+		d.hist[i].N++
 		return
 	}
-	sum := 0.0
-	for _, v := range values {
-		sum += v
-	}
-	d.merge(health.HistogramOf(values), len(values), sum, slices.Min(values), slices.Max(values))
+	d.hist = slices.Insert(d.hist, i, health.HistogramBin{Key: key, N: 1})
 }
 
 func (d *dist) addRollup(r *health.Rollup) {

@@ -86,7 +86,7 @@ func (c *Change) build(x, g *group, f *fleet, like []*server) {
 		if slices.Contains(like, s) {
 			w += each
 		}
-		s.memberships = append(s.memberships, membership{x, w})
+		s.memberships = append(s.memberships, membership{group: x, weight: w})
 	}
 	x.Servers = len(members) + max(c.N, 0)
 	if each == 0 {
@@ -94,7 +94,7 @@ func (c *Change) build(x, g *group, f *fleet, like []*server) {
 	}
 	for _, s := range like { // they stand elsewhere: only what they draw counts here
 		if !slices.Contains(members, s) {
-			s.memberships = append(s.memberships, membership{x, each})
+			s.memberships = append(s.memberships, membership{group: x, weight: each})
 		}
 	}
 }
