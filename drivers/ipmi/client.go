@@ -63,6 +63,7 @@ type Client struct {
 	mem     *memory         // as of the last visit
 	memJSON json.RawMessage // the same, as it was given away
 	checked time.Time       // when the repository's stamp was last compared
+	from    int             // visit.from
 }
 
 // Open makes a client; it does no I/O.
@@ -163,8 +164,11 @@ type visit struct {
 	leaks []LeakProfile
 	// checkSDR: compare the repository's stamp also outside the tiers that always do.
 	checkSDR bool
-	any      bool // something was read
-	stale    bool // the records are of a repository that is another by now
+	any      bool          // something was read
+	stale    bool          // the records are of a repository that is another by now
+	most     time.Duration // that its deadline left it when it began; 0: it has none
+	// from is where the sensors that are read in turn go on.
+	from int
 }
 
 func (v *visit) gap(g health.Gap) { v.snap.Gaps = append(v.snap.Gaps, g) }
@@ -188,8 +192,9 @@ func (c *Client) Read(ctx context.Context, req health.Request) (*health.Snapshot
 	c.recall(req.Memory)
 	c.link.begin(&count)
 	c.link.suite = c.mem.Suite
-	v := &visit{c: c.caller(), req: req, snap: snap, mem: c.mem, now: started, clock: c.now, log: c.log, rows: c.rows, leaks: c.leaks, checkSDR: started.Sub(c.checked) >= sdrCheckEvery}
+	v := &visit{c: c.caller(), req: req, snap: snap, mem: c.mem, now: started, clock: c.now, log: c.log, rows: c.rows, leaks: c.leaks, checkSDR: started.Sub(c.checked) >= sdrCheckEvery, from: c.from}
 	err := v.run(ctx)
+	c.from = v.from
 	if v.checkSDR && c.mem.SDR != nil {
 		c.checked = started
 	}
@@ -240,6 +245,9 @@ func (v *visit) run(ctx context.Context) error {
 		return ctx.Err() == nil && isAnyCode(err) || isRecordError(err)
 	}
 	tiers := v.req.Tiers
+	if d, bound := ctx.Deadline(); bound {
+		v.most = d.Sub(v.clock())
+	}
 	ok := note(v.knowDevice(ctx))
 	if ok && tiers.Has(health.TierReadings) {
 		ok = note(v.readChassis(ctx))
@@ -368,17 +376,26 @@ func (v *visit) readSensors(ctx context.Context, ok bool) error {
 	if !ok {
 		stopped = errors.New("not reached")
 	}
-	for _, p := range v.mem.SDR.sensors {
-		if p.eventOnly {
-			continue
-		}
+	order, always := v.turn()
+	began, read, others := v.clock(), 0, 0
+	for i, p := range order {
+		inTurn := i >= always
 		if stopped != nil {
 			c := p.component()
 			c.StateNotRead = true
 			v.snap.Components = append(v.snap.Components, c)
 			continue
 		}
+		if inTurn && others > 0 && v.spent(forOthers) { // one of them at least
+			v.snap.Components = append(v.snap.Components, v.waits(p))
+			continue
+		}
 		o, err := v.read(ctx, p)
+		read++
+		if inTurn {
+			others++
+			o.component.Tier, o.component.TierMoved = health.TierInventory, true
+		}
 		if err == nil || isAnyCode(err) {
 			v.any = true
 		}
@@ -399,6 +416,9 @@ func (v *visit) readSensors(ctx context.Context, ok bool) error {
 	}
 	if !ok {
 		return nil
+	}
+	if stopped == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		v.settle(began, read, others, always)
 	}
 	return stopped
 }

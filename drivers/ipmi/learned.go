@@ -38,5 +38,10 @@ func Learned(raw json.RawMessage) (health.Learned, bool) {
 	}
 	fact("dcmi", "%s", map[int]string{0: "not asked yet", 1: "gives power readings", 2: "gives no power readings"}[m.DCMI])
 	fact("thresholds", "known of %d sensors", len(m.Thresholds))
+	if s := m.Slow; s != nil {
+		l.Slow = append(l.Slow, health.SlowPart{
+			Part: "sensors that can wait", Seconds: s.Seconds, Since: s.Since, Members: s.Members, Read: s.Members, Oldest: s.Round,
+		})
+	}
 	return l, true
 }

@@ -36,6 +36,8 @@ type memory struct {
 	DCMI int `json:"dcmi,omitempty"`
 	// FRUChunk is how many bytes of FRU data the BMC returns at once, 0 before it was asked.
 	FRUChunk int `json:"fru_chunk,omitempty"`
+	// Slow: its sensors are read in turn; nil: all of them with every readings visit.
+	Slow *slowSensors `json:"slow,omitempty"`
 	// FirstLog bounds the next attempt at the first reading of the log, after one that was cut off; 0 if none was.
 	FirstLog int `json:"first_log,omitempty"`
 }
@@ -49,7 +51,7 @@ func (m *memory) under(firmware string) (changed bool) {
 	changed = m.Firmware != ""
 	m.Firmware = firmware
 	if changed {
-		m.DCMI, m.FRUChunk = 0, 0
+		m.DCMI, m.FRUChunk, m.Slow = 0, 0, nil
 		if m.SDR != nil {
 			m.SDR.Chunk, m.SDR.Stamp = wholeRecord, stamp{} // read again at the next comparison
 		}
@@ -159,6 +161,9 @@ func loadMemory(raw json.RawMessage) (*memory, error) {
 	}
 	if got.Version != memoryVersion {
 		return m, fmt.Errorf("read memory: %w: version %d", errMemory, got.Version)
+	}
+	if s := got.Slow; s != nil && (!(s.Seconds > 0) || s.Members < 0 || s.Members > maxRecords) {
+		got.Slow = nil
 	}
 	if got.SDR != nil {
 		if got.SDR.Chunk < minChunk || got.SDR.Chunk > wholeRecord {

@@ -3,6 +3,7 @@ package ipmi
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 
@@ -53,8 +54,24 @@ func (p *part) limitsOf(t *thresholds) *health.Thresholds {
 // readThresholds asks every sensor that can tell for its thresholds in force (section 35.9).
 func (v *visit) readThresholds(ctx context.Context) error {
 	got := map[string][7]uint8{}
+	left := 0
+	defer func() {
+		if left > 0 {
+			v.gap(health.Gap{
+				Part: fmt.Sprintf("thresholds of %d sensors", left), Place: "thresholds", Reason: health.ReasonBudget,
+				Error: "a slow BMC: those known before, or of the records, stand in",
+			})
+		}
+	}()
 	for _, p := range v.mem.SDR.sensors {
 		if p.eventOnly || !p.canAsk || p.measure == nil || p.unreadable() != "" && !v.quirk(quirk.BMCOwnsSensors) {
+			continue
+		}
+		if v.spent(forLimits) {
+			left++
+			if old, ok := v.mem.Thresholds[p.key.String()]; ok {
+				got[p.key.String()] = old
+			}
 			continue
 		}
 		b, err := v.c.call(ctx, command{
