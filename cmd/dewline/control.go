@@ -25,7 +25,8 @@ import (
 )
 
 // The daemon listens on data_dir/control.sock, which only its owner can open. HTTP over it carries what other dewline
-// commands ask of it: POST /poll, POST /reload, POST /quarantine, POST /action (what operators enter into the record).
+// commands ask of it: POST /poll, POST /reload, POST /quarantine, POST /action (what operators enter into the record),
+// POST /verification (one to be watched, or no more).
 
 // controlSocket is the path of the daemon's socket.
 func controlSocket(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
@@ -71,6 +72,7 @@ func serveControl(ctx context.Context, l net.Listener, d *service) error {
 	mux.HandleFunc("POST /reload", d.answerReload)
 	mux.HandleFunc("POST /quarantine", d.answerQuarantine)
 	mux.HandleFunc("POST /action", d.answerAction)
+	mux.HandleFunc("POST /verification", d.answerVerification)
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),

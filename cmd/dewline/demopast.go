@@ -66,31 +66,25 @@ func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.
 	for _, s := range servers {
 		q.Targets = append(q.Targets, s.Target.ID)
 	}
-	links, err := readChain(ctx, db, &q)
-	if err != nil {
-		return "", "", err
-	}
 	r := storeReader{db}
-	rep, err := verification.Build(ctx, r, q)
+	d, err := newDossier(ctx, db, r, &q)
 	if err != nil {
 		return "", "", err
 	}
-	texts, err := report.TextsIn(report.Reference)
+	if d.texts, err = report.TextsIn(report.Reference); err != nil {
+		return "", "", err
+	}
+	if d.key, err = evidence.ThrowAway(); err != nil {
+		return "", "", err
+	}
+	if err := d.write(ctx, filepath.Join(out, "verification")); err != nil {
+		return "", "", err
+	}
+	review, err = y.review(ctx, filepath.Join(out, "capacity"), r, servers, to, d.texts, d.key)
 	if err != nil {
 		return "", "", err
 	}
-	key, err := evidence.ThrowAway()
-	if err != nil {
-		return "", "", err
-	}
-	if err := writeVerification(ctx, filepath.Join(out, "verification"), r, rep, texts, links, key, false); err != nil {
-		return "", "", err
-	}
-	review, err = y.review(ctx, filepath.Join(out, "capacity"), r, servers, to, texts, key)
-	if err != nil {
-		return "", "", err
-	}
-	return texts.Say("verdict." + rep.Verdict.String()), review, nil
+	return d.texts.Say("verdict." + d.report.Verdict.String()), review, nil
 }
 
 // review writes the capacity review of the same days. They are short for one, and it says so.

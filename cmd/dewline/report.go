@@ -35,7 +35,7 @@ func (p *program) reportCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.verificationCommand(), p.capacityCommand(), p.verifyCommand())
+	cmd.AddCommand(p.verificationCommand(), p.capacityCommand(), p.verifyCommand(), p.reportListCommand(), p.reportCloseCommand())
 	return cmd
 }
 
@@ -45,7 +45,7 @@ type verificationOptions struct {
 	fromIncident                                                        string
 	baseline, soak                                                      string
 	targets, racks, sites                                               []string
-	zip, raw                                                            bool
+	zip, raw, ask, redact, once                                         bool
 }
 
 func (p *program) verificationCommand() *cobra.Command {
@@ -65,7 +65,12 @@ What no BMC can see (drying, inspection, cleaning, the decision to power on) com
   at = 2026-11-25T09:00:00+08:00
   text = "48 h at 30 % RH"
   targets = ["db-1", "db-2"]            # left out: all servers of the report
-  event = "3f9c2a…"                     # of an explanation: the event or fault it explains`,
+  event = "3f9c2a…"                     # of an explanation: the event or fault it explains
+
+With --ask it asks for them on the terminal, one after the other, and shows them before they go into the report.
+
+While the soak or the watch after it is not over, the verification stays open: 'dewline run' computes it anew and notifies when a
+verdict changes, and retention keeps its data ('dewline report list', 'dewline report close').`,
 		Example: `  dewline report verification --incident 2025-07-24T22:10+08:00 --rack A1 --out ./verification
   dewline report verification --from-incident 5f2c9a --attestations signed.toml --soak 72h --lang id --out ./verifikasi`,
 	}
@@ -83,6 +88,9 @@ What no BMC can see (drying, inspection, cleaning, the decision to power on) com
 	f.StringVar(&o.title, "title", "", "`title` of the report")
 	f.StringVar(&o.reference, "reference", "", "your `reference` number")
 	f.StringVar(&o.attestations, "attestations", "", "`file` with what people attest (TOML)")
+	f.BoolVar(&o.ask, "ask", false, "ask on the terminal for what people attest")
+	f.BoolVar(&o.redact, "redact", false, "replace names of people and addresses, each by the same word everywhere")
+	f.BoolVar(&o.once, "once", false, "do not leave the verification open: nobody watches it, and retention keeps nothing for it")
 	f.StringVar(&o.by, "by", "", "who makes the report (default: the user's name)")
 	f.StringVar(&o.lang, "lang", report.Reference, "language of the report: "+strings.Join(report.Languages(), ", "))
 	f.StringVar(&o.out, "out", "", "`folder` to write to; it must not exist, or be empty")
@@ -168,19 +176,9 @@ func readAttestations(path string) ([]verification.Attestation, error) {
 		}
 		return nil, usageError("%s: %w", path, err)
 	}
-	for i, a := range file.Attestation {
-		what := []string{"drying", "inspection", "cleaning", "power_on", "explanation"}
-		switch {
-		case !slices.Contains(what, a.What):
-			return nil, usageError("%s: attestation %d: what = %q; it is one of %s", path, i+1, a.What, strings.Join(what, ", "))
-		case strings.TrimSpace(a.By) == "":
-			return nil, usageError("%s: attestation %d says not by whom: by = \"name, role\"", path, i+1)
-		case a.At.IsZero():
-			return nil, usageError("%s: attestation %d says not when: at = 2026-11-25T09:00:00+08:00", path, i+1)
-		case a.What == "explanation" && len(a.Event) < 6:
-			return nil, usageError("%s: attestation %d explains nothing: event = the ID of an event or fault, or its first 6 characters at least", path, i+1)
-		case a.What != "explanation" && a.Event != "":
-			return nil, usageError("%s: attestation %d: event belongs to an explanation", path, i+1)
+	for i := range file.Attestation {
+		if err := soundAttestation(&file.Attestation[i]); err != nil {
+			return nil, usageError("%s: attestation %d: %w", path, i+1, err)
 		}
 	}
 	return file.Attestation, nil
@@ -202,9 +200,9 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 		return err
 	}
 	dir := o.dataDir
+	var cfg *config.Config
 	if dir == "" {
-		cfg, err := loadConfig(o.config)
-		if err != nil {
+		if cfg, err = loadConfig(o.config); err != nil {
 			return err
 		}
 		dir = cfg.DataDir
@@ -229,19 +227,25 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	if err := choose(ctx, r, o, q); err != nil {
 		return err
 	}
-	var chain []sqlite.Link
-	if chain, err = readChain(ctx, db, q); err != nil {
-		return err
+	if o.ask {
+		if err := p.askAttestations(q); err != nil {
+			return err
+		}
 	}
-	rep, err := verification.Build(ctx, r, *q)
+	d, err := newDossier(ctx, db, r, q)
 	if err != nil {
 		return err
 	}
-	key, err := p.reportKey(o.key, dir, rep.Simulated)
-	if err != nil {
+	d.texts, d.raw = texts, o.raw
+	if o.redact {
+		if d.redact, err = redactor(ctx, d, q, cfg); err != nil {
+			return err
+		}
+	}
+	if d.key, err = p.reportKey(o.key, dir, d.report.Simulated); err != nil {
 		return err
 	}
-	if err := writeVerification(ctx, o.out, r, rep, texts, chain, key, o.raw); err != nil {
+	if err := d.write(ctx, o.out); err != nil {
 		return err
 	}
 	if o.zip {
@@ -249,35 +253,13 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 			return err
 		}
 	}
-	return p.sayVerdict(rep, texts, o.out)
-}
-
-// writeVerification writes the report, its evidence and their seal into a folder that appears when it is whole.
-func writeVerification(ctx context.Context, out string, r report.Reader, rep *verification.Report, texts *report.Texts, chain []sqlite.Link, key evidence.Key, raw bool) error {
-	return writeReport(out, func(tmp string) error {
-		if err := reportFiles(tmp, rep.Document(texts), rep); err != nil {
-			return err
-		}
-		if err := evidenceFiles(ctx, tmp, r, rep, raw); err != nil {
-			return err
-		}
-		if err := jsonLines(filepath.Join(tmp, "data", "chain.jsonl"), func(put func(any) error) error {
-			for _, l := range chain {
-				if err := put(l); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		comment := fmt.Sprintf("dewline hardware verification, incident %s, %s, verdict %s, made %s",
-			rep.Incident.Reported.Format(time.RFC3339), plural(len(rep.Servers), "server"), rep.Verdict, rep.GeneratedAt.Format(time.RFC3339))
-		if rep.Simulated {
-			comment = "SIMULATED " + comment
-		}
-		return evidence.Seal(tmp, key, comment)
-	})
+	if err := p.sayVerdict(d.report, texts, o.out); err != nil {
+		return err
+	}
+	if o.once || o.generated != "" {
+		return nil
+	}
+	return p.leaveOpen(ctx, dir, q, d.report)
 }
 
 // readChain checks the chain of all events, and gives its links since the beginning of the baseline.

@@ -174,3 +174,7 @@ func (r storeReader) EachEvent(ctx context.Context, from, until time.Time, f fun
 	}
 	return nil
 }
+
+func (r storeReader) RollupDays(ctx context.Context, id health.TargetID, from, to time.Time, f func(health.RollupDay) error) error {
+	return r.db.RollupDays(ctx, id, from, to, f)
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,10 +59,14 @@ func (p *program) verifyJSON(r *evidence.Result) error {
 		SignerKnown bool     `json:"signer_known"`
 		Key         string   `json:"key,omitempty"`
 		Comment     string   `json:"comment,omitempty"`
+		Redacted    bool     `json:"redacted"`
 		Files       int      `json:"files"`
 		Faults      []string `json:"faults"`
-	}{1, r.Whole(), r.Signed, r.Signed && r.Known, r.KeyID, r.Comment, r.Files, faults})
+	}{1, r.Whole(), r.Signed, r.Signed && r.Known, r.KeyID, r.Comment, isRedacted(r), r.Files, faults})
 }
+
+// isRedacted tells a report whose names were replaced: its signer says so.
+func isRedacted(r *evidence.Result) bool { return strings.HasPrefix(r.Comment, evidence.Redacted+" ") }
 
 // verifyText says in plain words what is proven, and what is not.
 func (p *program) verifyText(r *evidence.Result) {
@@ -70,6 +75,9 @@ func (p *program) verifyText(r *evidence.Result) {
 	}
 	if r.Comment != "" {
 		fmt.Fprintf(p.stdout, "signed words: %s\n", printable(r.Comment))
+	}
+	if isRedacted(r) {
+		fmt.Fprintln(p.stdout, "Redacted: names of people and addresses were replaced before it was signed. What stands in it is not what the BMCs said, word for word.")
 	}
 	switch {
 	case !r.Whole():

@@ -172,6 +172,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		func(ctx context.Context) error { d.systemd.watch(ctx, d.status, d.progress); return nil },
 		followIncidents(db, cfg.Incidents, d.fleet, log).Run,
 		d.crier.Run,
+		(&verificationKeeper{db, log}).run,
 	}
 	if cfg.Backup == nil { // what status shows of earlier ones would seem to be in force
 		if err := db.SetBackupState(ctx, nil); err != nil {

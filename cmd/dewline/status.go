@@ -56,12 +56,15 @@ type collectorStatus struct {
 	// GivenUp is how many visits retention dropped before the sink took them.
 	GivenUp map[string]int64 `json:"given_up"`
 	// QuarantineDropped is how many refused points went because the quarantine was full.
-	QuarantineDropped map[string]int64       `json:"quarantine_dropped"`
-	RawSince          string                 `json:"raw_since,omitempty"`
-	RollupsSince      string                 `json:"rollups_since,omitempty"`
-	CappedBefore      string                 `json:"size_capped_before,omitempty"`
-	Backup            *backupStatus          `json:"backup,omitempty"`
-	Notify            map[string]notifierDoc `json:"notify"`
+	QuarantineDropped map[string]int64 `json:"quarantine_dropped"`
+	RawSince          string           `json:"raw_since,omitempty"`
+	RollupsSince      string           `json:"rollups_since,omitempty"`
+	CappedBefore      string           `json:"size_capped_before,omitempty"`
+	// PinnedSince is since when nothing is dropped, whatever retention says, for the verifications that are open.
+	PinnedSince   string                 `json:"kept_for_verifications_since,omitempty"`
+	Verifications []verificationDoc      `json:"verifications"`
+	Backup        *backupStatus          `json:"backup,omitempty"`
+	Notify        map[string]notifierDoc `json:"notify"`
 }
 
 type backupStatus struct {
@@ -214,6 +217,14 @@ func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, e
 		return nil, err
 	}
 	c.RawSince, c.RollupsSince, c.CappedBefore = formatTime(kept.RawSince), formatTime(kept.RollupsSince), formatTime(kept.CappedBefore)
+	c.PinnedSince, c.Verifications = formatTime(kept.PinnedSince), []verificationDoc{}
+	open, err := db.Verifications(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range open {
+		c.Verifications = append(c.Verifications, verificationDoc{1, v})
+	}
 	if c.Notify, err = notifierDocs(ctx, db); err != nil {
 		return nil, err
 	}
@@ -272,6 +283,17 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 			fmt.Fprintf(p.stdout, " (earlier ones were dropped for max_size)")
 		}
 		fmt.Fprintln(p.stdout)
+	}
+	for _, v := range c.Verifications {
+		line := fmt.Sprintf("verification %s of the incident of %s is open, %s, %.0f h of soak left", v.ID[:shortID], toSecond(formatTime(v.Incident)),
+			verdictWords(health.VerifiedServer{Verdict: v.Verdict, Stage: v.Stage}), v.SoakLeft)
+		if v.Error != "" {
+			line += "; it CANNOT BE COMPUTED: " + v.Error
+		}
+		fmt.Fprintln(p.stdout, cellText(line))
+	}
+	if c.PinnedSince != "" {
+		fmt.Fprintf(p.stdout, "retention removes nothing since %s while verifications are open (dewline report close)\n", toSecond(c.PinnedSince))
 	}
 	if err := p.printNotify(c.Notify); err != nil {
 		return err

@@ -78,6 +78,7 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	out.Entries = q.entries(evidence, out.Servers)
 	out.conclude(&q)
 	return out, nil
 }
@@ -113,7 +114,10 @@ func (rs *reasons) add(gateID, window, key string, args ...any) {
 func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *Server {
 	base := h.within(h.baseFrom, h.base)
 	w, kinds := h.windows(q, evidence)
-	s := &Server{Target: h.target.ID, Site: h.target.Site, Rack: h.target.Rack, Position: h.target.Position, Windows: w, Identity: Identity{h.known, h.wasID, h.isID}}
+	s := &Server{
+		Target: h.target.ID, Site: h.target.Site, Rack: h.target.Rack, Position: h.target.Position, Windows: w, Identity: Identity{h.known, h.wasID, h.isID}, evidence: evidence,
+		acted: h.actedOn(q),
+	}
 	var rs reasons
 	hasBaseline := w.Hours >= minBaseline
 
@@ -220,6 +224,8 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 			rs.add("observed", "soak", "reason.media_errors", h.label(d.Component), *b, *n)
 		}
 	}
+
+	s.Redundancy = h.redundancy(s)
 
 	// Moisture.
 	s.Detectors = h.detectors(evidence, soakFrom, h.until)

@@ -22,7 +22,7 @@ func (out *Report) Document(t *report.Texts) *report.Document {
 	if out.Simulated {
 		d.Mark = t.Say("simulated")
 	}
-	d.Sections = []report.Section{w.verdict(), w.incident(), w.identity(), w.coverage(), w.components(), w.events(), w.deviations(), w.drives(), w.moisture(), w.soak(), w.attestations(), w.method()}
+	d.Sections = []report.Section{w.verdict(), w.incident(), w.identity(), w.coverage(), w.components(), w.events(), w.deviations(), w.redundancy(), w.drives(), w.moisture(), w.soak(), w.attestations(), w.method()}
 	return d
 }
 
@@ -47,8 +47,8 @@ func toneOf(v Verdict) report.Tone {
 
 func (w writer) verdictText(v Verdict, s Stage) string {
 	text := w.Say("verdict." + v.String())
-	if s == Initial {
-		text += " (" + w.Say("stage.initial") + ")"
+	if s != "" {
+		text += " (" + w.Say("stage."+string(s)) + ")"
 	}
 	return text
 }
@@ -61,6 +61,8 @@ func (w writer) verdict() report.Section {
 		text += " " + w.Say("verdict.soak_left", r.SoakLeft)
 	case !r.WatchUntil.IsZero() && r.Stage == Initial:
 		text += " " + w.Say("verdict.watch", r.WatchUntil.Format("2006-01-02"))
+	case !r.WatchUntil.IsZero() && r.Stage == Final:
+		text += " " + w.Say("verdict.watch_on", r.WatchUntil.Format("2006-01-02"))
 	}
 	table := report.Table{ID: "verdicts", Title: w.Say("table.verdicts"), Columns: []report.Column{
 		{Key: "server", Title: w.Say("col.server"), Width: 1}, {Key: "rack", Title: w.Say("col.rack"), Width: 0.7}, {Key: "verdict", Title: w.Say("col.verdict"), Width: 1.3},
@@ -87,9 +89,12 @@ func (w writer) verdict() report.Section {
 	if r.Statistics.UpperBound > 0 {
 		stats = w.Say("statistics.bound", r.Statistics.Servers, r.Statistics.ServerYears, r.Statistics.UpperBound)
 	}
-	return w.section("verdict", false,
-		report.Banner{Label: w.verdictText(r.Verdict, r.Stage), Text: text, Tone: toneOf(r.Verdict)},
-		table, report.Heading{Text: w.Say("heading.limits")}, report.List{Items: limits}, report.Paragraph{Text: stats})
+	blocks := []report.Block{report.Banner{Label: w.verdictText(r.Verdict, r.Stage), Text: text, Tone: toneOf(r.Verdict)}}
+	if r.Redacted {
+		blocks = append(blocks, report.Paragraph{Text: w.Say("redacted.note"), Tone: report.Notice})
+	}
+	return w.section("verdict", false, append(blocks,
+		table, report.Heading{Text: w.Say("heading.limits")}, report.List{Items: limits}, report.Paragraph{Text: stats})...)
 }
 
 func place(s Server) string {
@@ -362,13 +367,13 @@ func (w writer) events() report.Section {
 		}
 	}
 	if len(table.Rows) == 0 {
-		return w.section("events", false, report.Paragraph{Text: w.Say("events.none")})
+		return w.section("events", false, append([]report.Block{report.Paragraph{Text: w.Say("events.none")}}, w.operators()...)...)
 	}
 	blocks := []report.Block{table}
 	if len(raw.Rows) > 0 {
 		blocks = append(blocks, raw)
 	}
-	return w.section("events", true, blocks...)
+	return w.section("events", true, append(blocks, w.operators()...)...)
 }
 
 func (w writer) deviations() report.Section {

@@ -47,6 +47,8 @@ func read(ctx context.Context, r report.Reader, t health.Target, from, to, until
 	if h.events, err = r.Events(ctx, t.ID, from, now); err != nil {
 		return nil, err
 	}
+	// What an earlier report said of the machine is nothing that happened to it.
+	h.events = slices.DeleteFunc(h.events, func(e health.Event) bool { return e.Rule == health.RuleVerification })
 	if h.log, err = r.LogEntries(ctx, t.ID, from, now); err != nil {
 		return nil, err
 	}

@@ -46,26 +46,29 @@ const (
 )
 
 // Request says what to report on.
+//
+// Its JSON is how an open verification is kept: what is left out there is of the moment at which the report is made.
 type Request struct {
-	Incident      time.Time
-	FirstEvidence time.Time         // of a detected incident; zero: looked for
-	IncidentID    string            // of a detected incident
-	Targets       []health.TargetID // the affected servers
-	Controls      []health.TargetID // servers that the incident spared, to compare with
-	Baseline      time.Duration
-	Soak          time.Duration
-	PowerRestored time.Time // attested; zero: as observed
-	Title         string
-	Reference     string
-	Attestations  []Attestation
-	GeneratedAt   time.Time // part of the input: the same input gives the same report
-	Until         time.Time // data until then; zero: GeneratedAt
-	Program       string    // version of dewline
-	ConfigSum     string    // SHA-256 of the configuration, "" if there was none
-	MadeBy        string
-	ChainHead     string // of the hash chain of the event log
-	ChainLength   int64
-	ChainBroken   string // what is wrong with it; "" if it was checked and is whole
+	Incident      time.Time         `json:"incident"`
+	FirstEvidence time.Time         `json:"first_evidence,omitzero"` // of a detected incident; zero: looked for
+	IncidentID    string            `json:"incident_id,omitempty"`   // of a detected incident
+	Targets       []health.TargetID `json:"targets"`                 // the affected servers
+	Controls      []health.TargetID `json:"controls"`                // servers that the incident spared, to compare with
+	Baseline      time.Duration     `json:"baseline"`
+	Soak          time.Duration     `json:"soak"`
+	PowerRestored time.Time         `json:"power_restored,omitzero"` // attested; zero: as observed
+	Title         string            `json:"title,omitempty"`
+	Reference     string            `json:"reference,omitempty"`
+	Attestations  []Attestation     `json:"attestations"`
+	GeneratedAt   time.Time         `json:"-"` // part of the input: the same input gives the same report
+	Until         time.Time         `json:"-"` // data until then; zero: GeneratedAt
+	Program       string            `json:"-"` // version of dewline
+	ConfigSum     string            `json:"-"` // SHA-256 of the configuration, "" if there was none
+	MadeBy        string            `json:"made_by,omitempty"`
+	Actions       []health.Action   `json:"-"` // the operators' log
+	ChainHead     string            `json:"-"` // of the hash chain of the event log
+	ChainLength   int64             `json:"-"`
+	ChainBroken   string            `json:"-"` // what is wrong with it; "" if it was checked and is whole
 	// ElsewhereFrom names a source other than the embedded store for a part of the data; "" if there is none.
 	ElsewhereFrom string
 }
@@ -86,6 +89,7 @@ type Report struct {
 	Version     int       `json:"version"`
 	Kind        string    `json:"kind"` // "verification"
 	Simulated   bool      `json:"simulated"`
+	Redacted    bool      `json:"redacted"` // names of people and addresses were replaced
 	Title       string    `json:"title"`
 	Reference   string    `json:"reference,omitempty"`
 	GeneratedAt time.Time `json:"generated_at"`
@@ -104,9 +108,23 @@ type Report struct {
 	Servers      []Server      `json:"servers"`
 	Controls     []string      `json:"controls"`
 	Attestations []Attestation `json:"attestations"`
+	Entries      []Entry       `json:"operators_log"`
 	Statistics   Statistics    `json:"statistics"`
 	Chain        Chain         `json:"event_chain"`
 	Limits       []string      `json:"limits"` // keys of what no BMC can see
+}
+
+// Entry of the operators' log that concerns these servers since the first evidence. It changes no verdict.
+type Entry struct {
+	At     time.Time         `json:"at"`
+	Action health.ActionKind `json:"action"`
+	By     string            `json:"by"`
+	Why    string            `json:"why"`
+	Target health.TargetID   `json:"target,omitempty"` // of the fault
+	Fault  string            `json:"fault,omitempty"`
+	What   string            `json:"what,omitempty"` // the fault's message, or what a silence chooses
+	From   time.Time         `json:"from,omitzero"`
+	Until  time.Time         `json:"until,omitzero"`
 }
 
 // Incident as the report takes it.
@@ -154,10 +172,13 @@ type Server struct {
 	Events     []Event         `json:"events"`
 	Deviations []Deviation     `json:"deviations"`
 	Drives     []Drive         `json:"drives"`
+	Redundancy []Redundancy    `json:"redundancy"`
 	Detectors  []Detector      `json:"moisture_detectors"`
 	Moisture   []MoistureRange `json:"moisture"`
 	Hours      []HourMark      `json:"-"` // for the strip
 	Charts     charts          `json:"-"`
+	evidence   time.Time
+	acted      []health.Fault // that operators did something about
 }
 
 // Reason is a gate that was not passed, or what was observed.

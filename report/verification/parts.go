@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -228,7 +229,7 @@ func (h *history) drives(before, after []*health.HourFacts, parts []Part) []Driv
 func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 	type per struct{ hours map[time.Time]health.HourPart }
 	all := map[health.ComponentID]*per{}
-	for _, f := range h.within(from, until) {
+	for _, f := range h.within(from.UTC().Truncate(time.Hour), until) { // the hour of the first evidence too
 		for _, p := range f.Parts {
 			if p.Class != health.ClassLeakDetector {
 				continue
@@ -363,7 +364,9 @@ func (h *history) moisture(since time.Time) ([]MoistureRange, charts) {
 	for k := range lines {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b seriesKey) int { return cmp.Compare(a.component, b.component) })
+	slices.SortFunc(keys, func(a, b seriesKey) int {
+		return cmp.Or(cmp.Compare(a.component, b.component), cmp.Compare(a.quantity, b.quantity), cmp.Compare(a.unit, b.unit), cmp.Compare(strconv.FormatBool(a.derived), strconv.FormatBool(b.derived)))
+	})
 	for _, k := range keys {
 		p := pointsOf{k.component, cmp.Or(h.part(k.component).Name, string(k.component)), k.unit, lines[k]}
 		switch k.quantity {

@@ -14,6 +14,7 @@ func (w writer) drives() report.Section {
 	table := report.Table{ID: "drives", Columns: []report.Column{
 		{Key: "server", Title: w.Say("col.server")}, {Key: "component", Title: w.Say("col.component"), Width: 2}, {Key: "serial", Title: w.Say("col.serial"), Width: 1.4},
 		{Key: "life_left_before_percent", Title: w.Say("col.life_before"), Right: true}, {Key: "life_left_percent", Title: w.Say("col.life_now"), Right: true},
+		{Key: "spare_left_before_percent", Title: w.Say("col.spare_before"), Right: true}, {Key: "spare_left_percent", Title: w.Say("col.spare_now"), Right: true},
 		{Key: "media_errors_before", Title: w.Say("col.errors_before"), Right: true}, {Key: "media_errors", Title: w.Say("col.errors_now"), Right: true}, {Key: "predicted_failure", Title: w.Say("col.predicted")},
 	}}
 	value := func(v *float64, unit string) report.Cell {
@@ -29,7 +30,7 @@ func (w writer) drives() report.Section {
 				predicted = report.Cell{Text: w.Say("yes"), Value: true, Tone: report.Bad}
 			}
 			table.Rows = append(table.Rows, []report.Cell{
-				report.Text(string(s.Target)), {Text: cmp.Or(d.Name, string(d.Component)), Value: string(d.Component)}, report.Text(d.Serial), value(d.Life[0], " %"), value(d.Life[1], " %"), value(d.MediaErrors[0], ""), value(d.MediaErrors[1], ""), predicted,
+				report.Text(string(s.Target)), {Text: cmp.Or(d.Name, string(d.Component)), Value: string(d.Component)}, report.Text(d.Serial), value(d.Life[0], " %"), value(d.Life[1], " %"), value(d.Spare[0], " %"), value(d.Spare[1], " %"), value(d.MediaErrors[0], ""), value(d.MediaErrors[1], ""), predicted,
 			})
 		}
 	}
@@ -246,6 +247,17 @@ func (w writer) method() report.Section {
 	if len(r.Controls) > 0 {
 		controls = w.Say("controls.some", strings.Join(r.Controls, ", "))
 	}
-	return w.section("method", true, report.List{Items: []string{w.Say("method.hours"), w.Say("method.windows"), w.Say("method.coverage"), w.Say("method.frozen"), w.Say("method.deviation"), w.Say("method.words"), controls}}, gates, ms,
+	return w.section("method", true, report.List{Items: []string{w.Say("method.hours"), w.Say("method.windows"), w.Say("method.coverage"), w.Say("method.frozen"), w.Say("method.deviation"), w.Say("method.words"), w.Say("method.kept", report.Stamp(w.keptSince())), controls}}, gates, ms,
 		report.Heading{Text: w.Say("heading.made")}, report.Facts{Rows: facts}, report.Paragraph{Text: w.Say("method.evidence")})
+}
+
+// keptSince is since when data is kept while the verification is open.
+func (w writer) keptSince() time.Time {
+	var since time.Time
+	for _, s := range w.r.Servers {
+		if since.IsZero() || s.Windows.BaselineFrom.Before(since) {
+			since = s.Windows.BaselineFrom
+		}
+	}
+	return since
 }

@@ -20,7 +20,7 @@ func TestEveryTextUsedIsThere(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	literal := regexp.MustCompile(`"((?:reason|verdict|col|table|chart|fact|method|limit|strip|mark|detector|deviations|stage|statistics|controls|heading|moisture|events|soak|attestations|incident|coverage|components)\.[a-z_.]+)"`)
+	literal := regexp.MustCompile(`"((?:reason|verdict|col|table|chart|fact|method|limit|strip|mark|detector|deviations|stage|statistics|controls|heading|moisture|events|soak|attestations|incident|coverage|components|redundancy|operators|redacted|section|result|adjusted|action)\.[a-z_.]+)"`)
 	used := 0
 	for _, f := range files {
 		b, err := os.ReadFile(f)

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Retention says what Run drops when. Events, log entries, faults, and what is known of components are kept for ever.
+// Retention says what Run drops when. Events, log entries, faults, and what is known of components are kept for ever; what an open
+// verification rests on is kept until it is closed.
 type Retention struct {
 	Raw     time.Duration // age at which an hour's visits are dropped; their rollups stay. 0: never
 	Rollups time.Duration // age at which a day's rollups are dropped. 0: never
@@ -29,8 +30,11 @@ type RetentionState struct {
 	// CappedBefore is the time up to which visits were dropped to keep the store below MaxBytes, earlier than their age asks
 	// for; zero: never.
 	CappedBefore time.Time
-	Used         int64 // bytes of pages in use
-	Free         int64 // bytes of pages that new data will use
+	// PinnedSince is since when nothing is dropped, for its age or for the store's size, since an open verification rests on it; zero:
+	// there is none.
+	PinnedSince time.Time
+	Used        int64 // bytes of pages in use
+	Free        int64 // bytes of pages that new data will use
 }
 
 const (
@@ -60,13 +64,18 @@ func (db *DB) retain(ctx context.Context, now time.Time) error {
 		return err
 	}
 	closed := hourOf(now.Add(-compactGrace).UnixNano()) // hours before it are closed
+	pinned, err := db.pinned(ctx)
+	if err != nil {
+		return err
+	}
+	closed = min(closed, pinned)
 	if r.Raw > 0 {
 		if err := db.dropAged(ctx, closed, now); err != nil {
 			return err
 		}
 	}
 	if r.Rollups > 0 {
-		day, _ := dayOf(hourOf(now.Add(-r.Rollups).UnixNano()))
+		day, _ := dayOf(min(pinned, hourOf(now.Add(-r.Rollups).UnixNano())))
 		if err := db.dropRollups(ctx, day); err != nil {
 			return err
 		}
@@ -294,7 +303,7 @@ func (db *DB) setOverCap(over bool, used int64) {
 	}
 	db.overCap = over
 	if over {
-		db.o.Log.Error("the store is larger than its max_size: all that is left are events, logs and the last hour, which are kept",
+		db.o.Log.Error("the store is larger than its max_size: all that is left are events, logs and the last hour, which are kept, and what open verifications rest on (dewline report list)",
 			"used_bytes", used, "max_bytes", db.o.Retention.MaxBytes)
 		return
 	}
@@ -372,6 +381,10 @@ func (db *DB) Retention(ctx context.Context) (RetentionState, error) {
 		return fail(err)
 	} else if ok {
 		s.CappedBefore = time.Unix(0, h*hour).UTC()
+	}
+	var err error
+	if s.PinnedSince, err = db.pinnedSince(ctx); err != nil {
+		return fail(err)
 	}
 	size, all, free, err := db.pages(ctx)
 	if err != nil {
