@@ -41,6 +41,12 @@ func ticks(t testing.TB, from, to time.Time) (visits []health.Tiers) {
 	return visits
 }
 
+// played is the clock of a schedule that is played without its pauses: a minute goes by before each visit. A driver gives a BMC no more requests
+// than it bears in a time.
+type played struct{ ahead time.Duration }
+
+func (p *played) now() time.Time { return time.Now().Add(p.ahead) }
+
 // spent is what a service counted over visits.
 type spent struct {
 	requests, connections, visits int
@@ -48,10 +54,19 @@ type spent struct {
 
 // live reads a service through the visits of some hours, one inventory among them, after it was met: its own counters tell
 // what that cost.
-func live(t testing.TB, srv *bmcsim.RedfishServer, c *redfish.Client, hours int) spent {
+func live(t testing.TB, srv *bmcsim.RedfishServer, hours int) spent {
 	t.Helper()
+	var clock played
+	c, err := redfish.Open("machine", redfish.Options{
+		Address: srv.URL(), Username: srv.Username(), Password: secret.New(srv.Password()), TLS: redfish.TLS{Fingerprint: srv.CertFingerprint()}, Now: clock.now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.WithoutCancel(t.Context()))
 	known := health.NewKnown("machine")
 	see := func(tiers health.Tiers) {
+		clock.ahead += time.Minute
 		s, err := c.Read(t.Context(), health.Request{Tiers: tiers, Cursors: known.Cursors, Memory: known.Memory})
 		if err != nil {
 			t.Fatalf("read: %v", err)
@@ -105,7 +120,7 @@ func TestRequestsAtTheDefaultSchedule(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = srv.Close() })
-			s := live(t, srv, open(t, srv), hours)
+			s := live(t, srv, hours)
 			rate := float64(s.requests) / float64(hours*60)
 			t.Logf("%d requests in %d visits of %d hours: %.2f a minute; %d new connections", s.requests, s.visits, hours, rate, s.connections)
 			if rate > c.most {
@@ -188,9 +203,10 @@ func BenchmarkRequestsLive(b *testing.B) {
 	if address == "" {
 		b.Skip("DEWLINE_REDFISH names no service")
 	}
+	var clock played
 	c, err := redfish.Open("machine", redfish.Options{
 		Address: address, Username: os.Getenv("DEWLINE_REDFISH_USERNAME"), Password: secret.New(os.Getenv("DEWLINE_REDFISH_PASSWORD")),
-		TLS: redfish.TLS{Insecure: true},
+		TLS: redfish.TLS{Insecure: true}, Now: clock.now,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -198,6 +214,7 @@ func BenchmarkRequestsLive(b *testing.B) {
 	defer c.Close(context.WithoutCancel(b.Context()))
 	known := health.NewKnown("machine")
 	see := func(tiers health.Tiers) health.Cost {
+		clock.ahead += time.Minute
 		s, err := c.Read(b.Context(), health.Request{Tiers: tiers, Cursors: known.Cursors, Memory: known.Memory})
 		if err != nil || len(s.Gaps) > 0 {
 			b.Fatalf("read: %v, gaps %+v", err, s.Gaps)
