@@ -172,6 +172,14 @@ func (v *visit) interpret(e *health.LogEntry, class health.Class, p *part) {
 	}
 	x, known := table[off]
 	switch {
+	case !known && class == health.ClassLeakDetector && p != nil:
+		// The vendor's own states of a rope: as when it is read, any other than that in which it was first seen is likely water.
+		if (v.mem.Leaks[p.key.String()]>>off&1 == 1) == e.SEL.Deassert {
+			begins(health.KindLeakDetected, warning)
+		} else {
+			over(health.KindLeakDetected)
+			e.Severity = info
+		}
 	case !known:
 		e.Severity, d.Rule = info, ""
 		if e.SEL.EventType == eventState || e.SEL.EventType >= 0x70 || e.SEL.SensorType >= typeOEM {

@@ -86,7 +86,7 @@ func (s *IPMIServer) fru(cmd byte, d []byte) (byte, []byte) {
 	if d[0] > 0 && s.state().PSUs[d[0]-1].Absent {
 		return ccNotPresent, nil
 	}
-	img := s.frus[d[0]]
+	img := s.m.frus()[d[0]] // parts are exchanged
 	if cmd == 0x10 {
 		return ccOK, append(binary.LittleEndian.AppendUint16(nil, uint16(len(img))), 0) // by bytes
 	}

@@ -76,6 +76,7 @@ type Machine struct {
 	drives    []drive
 	dimms     []dimm
 	leaks     []LeakState
+	wetBefore []bool // wet, or broken while it was
 	roomTemp  float64
 	roomRH    float64
 	inletOff  float64 // inlet against room air, kelvin
@@ -99,7 +100,7 @@ func NewMachine(profile Profile, name string, seed uint64) *Machine {
 	m := &Machine{
 		name: name, seed: seed, profile: profile, now: time.Now, hostOn: true, roomTemp: 24, roomRH: 45, inletOff: -0.3, load: defaultLoad,
 		fans: make([]fan, profile.Fans), psus: make([]psu, profile.PSUs), drives: make([]drive, profile.Drives),
-		dimms: make([]dimm, profile.DIMMs), leaks: make([]LeakState, len(profile.Leaks)),
+		dimms: make([]dimm, profile.DIMMs), leaks: make([]LeakState, len(profile.Leaks)), wetBefore: make([]bool, len(profile.Leaks)),
 	}
 	h := mix(seed, hashString(name))
 	for i := range m.drives {
@@ -319,13 +320,25 @@ func (m *Machine) setLeak(i int, to LeakState) {
 			return
 		}
 		m.leaks[i] = to
-		what := map[LeakState]What{LeakWet: Wet, LeakFault: DetectorFault}
-		if w, ok := what[from]; ok {
-			m.log.add(Event{Time: at, Part: PartLeak, Index: i, What: w})
+		log := func(what What, asserted bool) {
+			m.log.add(Event{Time: at, Part: PartLeak, Index: i, What: what, Asserted: asserted})
 		}
-		if w, ok := what[to]; ok {
-			m.log.add(Event{Time: at, Part: PartLeak, Index: i, What: w, Asserted: true})
+		// One that breaks while it is wet does not say that it is dry.
+		if from == LeakFault {
+			log(DetectorFault, false)
 		}
+		if to == LeakOK && m.wetBefore[i] {
+			log(Wet, false)
+		}
+		switch to {
+		case LeakFault:
+			log(DetectorFault, true)
+		case LeakWet:
+			if !m.wetBefore[i] {
+				log(Wet, true)
+			}
+		}
+		m.wetBefore[i] = to == LeakWet || to == LeakFault && m.wetBefore[i]
 	})
 }
 

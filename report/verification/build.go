@@ -195,10 +195,10 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 	}
 
 	// Parts.
-	after := h.within(maxTime(evidence, w.SoakFrom).UTC().Truncate(time.Hour), h.until)
+	after := slices.Concat(h.within(maxTime(evidence, w.SoakFrom).UTC().Truncate(time.Hour), h.until), h.begun)
 	s.Parts = h.parts(base, after, since)
 	h.judgeParts(&rs, q, s.Parts)
-	h.judgeExpect(&rs, soak)
+	h.judgeExpect(&rs, slices.Concat(soak, h.begun))
 
 	// Events, logs, faults.
 	s.Events = h.eventsSince(q, evidence)

@@ -15,6 +15,7 @@ import (
 type history struct {
 	target health.Target
 	hours  []*health.HourFacts // from the beginning of the baseline, in order
+	begun  []*health.HourFacts // the hour that is not over: what is there, but nothing to be counted
 	events []health.Event      // from the beginning of the baseline
 	log    []health.LogEntry
 	faults []health.Fault // open at some moment since the beginning of the baseline
@@ -38,8 +39,12 @@ func read(ctx context.Context, r report.Reader, t health.Target, from, to, until
 		from = first
 	}
 	h := &history{target: t, baseFrom: from, base: to, until: until}
-	if err := r.Hours(ctx, t.ID, from, until, func(f *health.HourFacts) error {
-		h.hours = append(h.hours, f)
+	if err := r.Hours(ctx, t.ID, from, now, func(f *health.HourFacts) error {
+		if f.At.Before(until) {
+			h.hours = append(h.hours, f)
+		} else {
+			h.begun = append(h.begun, f)
+		}
 		return nil
 	}); err != nil {
 		return nil, err

@@ -16,11 +16,12 @@ var epoch = time.Date(2026, time.October, 1, 0, 0, 0, 0, time.UTC)
 
 // make_ is a make of server, with no more parts than an incident needs, and what its BMC shows of them.
 type make_ struct {
-	profile bmcsim.Profile
-	driver  string
-	leak    bool // its detector can be read, not only its log
-	room    bool // the air of the room can be
-	present bool // whether a fan is there can be
+	profile    bmcsim.Profile
+	driver     string
+	leak       bool // its detector can be read, not only its log
+	room       bool // the air of the room can be
+	vendorLeak bool // what the states of its detector mean, only the vendor knows
+	present    bool // whether a fan is there can be
 	// paths are the parts of its tree that can fail alone.
 	paths map[string][]string
 }
@@ -45,7 +46,7 @@ var (
 		"leak": {"/redfish/v1/Chassis/1/LeakDetectors"}, "storage": {"/redfish/v1/Systems/1/Storage"},
 	}}
 	whitebox = make_{profile: small(bmcsim.ProfileWhitebox), driver: health.DriverIPMI, leak: true, room: true}
-	board    = make_{profile: small(bmcsim.ProfileBoard), driver: health.DriverIPMI, leak: true, present: true}
+	board    = make_{profile: small(bmcsim.ProfileBoard), driver: health.DriverIPMI, leak: true, present: true, vendorLeak: true}
 	blade    = make_{profile: small(bmcsim.ProfileBlade), driver: health.DriverIPMI, leak: true, room: true, present: true}
 )
 

@@ -44,15 +44,16 @@ type partGap struct {
 
 // tick is a row of the ledger: what a BMC showed at a due time, and who asked.
 type tick struct {
-	at       time.Time
-	health   bool // the health tier was due too
-	down     bool // the collector did not run
-	silent   bool // the BMC did not answer
-	hidden   []string
-	state    bmcsim.State
-	frozen   bool
-	logOff   bool
-	occurred []bmcsim.Event // that were logged since the last tick
+	at        time.Time
+	health    bool // the health tier was due too
+	inventory bool // so was the inventory
+	down      bool // the collector did not run
+	silent    bool // the BMC did not answer
+	hidden    []string
+	state     bmcsim.State
+	frozen    bool
+	logOff    bool
+	occurred  []bmcsim.Event // that were logged since the last tick
 }
 
 // server is one server of a world: its machine, what happens to it, and the ledger of what its BMC showed.
@@ -142,6 +143,7 @@ func (p player) play(ctx context.Context, s *server, from, to time.Time) (err er
 				t.hidden = append(t.hidden, g.part)
 			}
 		}
+		t.inventory = at.Sub(inventory) >= 24*time.Hour
 		t.occurred = newer(logged, s.machine.Log())
 		logged = s.machine.Log()
 		s.ledger = append(s.ledger, t)

@@ -130,6 +130,8 @@ type episode struct {
 	ended time.Time // when the BMC showed that; zero: it stands, or nobody knows
 	shown time.Time // zero: never
 	maybe bool      // a resource may have shown it, in a tier of another rhythm
+	read  bool      // a resource of the part itself showed it
+	only  bool      // only the log says that it is over, and the part was not read since
 }
 
 // episodes of a server, from its ledger.
@@ -166,6 +168,7 @@ func (s *server) episodes() (all []*episode) {
 				continue
 			}
 			e := begin(c, t.at)
+			e.read = e.read || s.readable(c, t) && !t.down
 			if e.shown.IsZero() {
 				switch {
 				case s.shows(c, t) && !t.down:
@@ -193,6 +196,7 @@ func (s *server) episodes() (all []*episode) {
 			broken := c.part == "leak" && t.state.Leaks[c.index].State == bmcsim.LeakFault
 			if !broken && (s.readable(c, t) && !t.down || s.retold(t, c) && logRead(i)) {
 				e.ended = t.at
+				e.only = e.read && !s.readable(c, t)
 				delete(open, c)
 			}
 		}
@@ -276,6 +280,8 @@ func (i *incident) bounds(s *server) *bounds {
 			b.standing = true
 			b.atMost(verification.Inconclusive, "%s %d stands since %s", e.part, e.index, at(e.began))
 		default:
+			b.standing = b.standing || e.only // whom to believe is for people
+			b.grey = b.grey || e.only
 			b.atMost(verification.Observations, "%s %d from %s to %s", e.part, e.index, at(e.began), at(e.ended))
 		}
 		until := e.ended
@@ -291,12 +297,13 @@ func (i *incident) bounds(s *server) *bounds {
 			b.grey = b.grey || (e.kind == critical || e.kind == leaking) && (e.ended.IsZero() || e.ended.After(soakFrom))
 		}
 	}
-	var serials [][]string
-	for _, t := range []tick{s.ledger[0], s.ledger[len(s.ledger)-1]} {
-		serials = append(serials, []string{t.state.PSUs[1].Serial, t.state.Drives[0].Serial})
-	}
-	if !slices.Equal(serials[0], serials[1]) {
+	if s.exchanged() {
 		b.atMost(verification.Observations, "a part was exchanged")
+	}
+	for k := range s.ledger {
+		if t := &s.ledger[k]; s.make.vendorLeak && t.at.After(baseTo) && t.state.Leaks[0].State == bmcsim.LeakFault {
+			b.standing = true // its two states are the vendor's secret: either may be water
+		}
 	}
 
 	i.soakBounds(b, s, restart, end, hours >= minBaseline, baseFrom, baseTo)
@@ -333,6 +340,25 @@ func (i *incident) bounds(s *server) *bounds {
 		b.atMost(verification.Observations, "no detector worked")
 	}
 	return b
+}
+
+// exchanged tells whether a serial number that the BMC shows to who reads what is due is another than at the start.
+func (s *server) exchanged() bool {
+	first := &s.ledger[0].state
+	for k := range s.ledger {
+		t := &s.ledger[k]
+		if t.down || t.silent {
+			continue
+		}
+		ipmi := s.make.driver == health.DriverIPMI
+		if t.state.PSUs[1].Serial != first.PSUs[1].Serial && (!ipmi || t.inventory) && !slices.Contains(t.hidden, "psu") && !t.state.PSUs[1].Absent {
+			return true
+		}
+		if t.state.Drives[0].Serial != first.Drives[0].Serial && !ipmi && t.health && !slices.Contains(t.hidden, "storage") && !t.state.Drives[0].Removed {
+			return true
+		}
+	}
+	return false
 }
 
 // detects tells whether the detector worked in nearly all of a window.
