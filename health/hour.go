@@ -9,8 +9,10 @@ type HourFacts struct {
 	// Whole tells that it was made of the visits themselves. Else they are gone and it was made of their rollups: Power, Parts
 	// and Gaps are then not known, which is not the same as empty.
 	Whole bool
-	Ticks []TickCount // one for each tier that has any, in order of tier
-	Power PowerCount
+	// Source is what it was made of.
+	Source HourSource  `json:",omitempty"`
+	Ticks  []TickCount // one for each tier that has any, in order of tier
+	Power  PowerCount
 	// Series in order of component and quantity.
 	Series []HourSeries
 	// Parts in order of ID.
@@ -40,6 +42,19 @@ func (f *HourFacts) Read(at time.Time, moved bool) {
 
 // StillRun is visits from one to another, of which each repeats the values of the one before it.
 type StillRun struct{ From, To time.Time }
+
+// HourSource is what an hour was made of.
+type HourSource string
+
+const (
+	HourOfVisits  HourSource = ""                     // the visits in the embedded store
+	HourOfRollups HourSource = "rollups"              // five-minute rollups and hourly medians in the embedded store: the visits are gone
+	HourOfInflux  HourSource = "influxdb"             // points in InfluxDB
+	HourOfBoth    HourSource = "rollups and influxdb" // values and ticks of rollups, host power, states and gaps of InfluxDB
+)
+
+// Elsewhere tells whether a part of it is not from the embedded store.
+func (s HourSource) Elsewhere() bool { return s == HourOfInflux || s == HourOfBoth }
 
 // TickCount says how the ticks of one tier ended.
 type TickCount struct {

@@ -1,5 +1,7 @@
 package health
 
+import "strings"
+
 // Quantity is what a reading measures. The list is closed and documented in docs/SCHEMA.md.
 type Quantity string
 
@@ -45,6 +47,14 @@ const (
 	Value              Quantity = "value"      // a sensor whose unit the field has no word for
 )
 
+// Quantities lists every quantity.
+var Quantities = []Quantity{
+	Speed, Duty, Temperature, TemperatureMargin, Power, InputPower, OutputPower, Voltage, InputVoltage, OutputVoltage,
+	Current, InputCurrent, OutputCurrent, Energy, PowerCapacity, Efficiency, Frequency, RelativeHumidity, AbsoluteHumidity,
+	DewPoint, CondensationMargin, DewPointError, MarginError, LifeLeft, SpareLeft, MediaErrors, PowerOnHours,
+	CorrectableErrors, UncorrectableErr, Flow, AirFlow, Pressure, Volume, Utilisation, Count, LinkSpeed, ClockSkew, Value,
+}
+
 // Unit of a reading: SI, or the one the field uses.
 type Unit string
 
@@ -85,6 +95,24 @@ func FieldName(q Quantity, u Unit) string {
 		return string(q)
 	}
 	return string(q) + "_" + f
+}
+
+// FieldOf is the quantity and unit whose FieldName it is; ok is false if it is none. A unit that is not one of ours has no name of
+// its own: it comes back as Number.
+func FieldOf(name string) (q Quantity, u Unit, ok bool) {
+	best := -1
+	for _, x := range Quantities {
+		rest, has := strings.CutPrefix(name, string(x))
+		if !has || len(x) <= best { // power_on_hours is no "power_on" in hours
+			continue
+		}
+		for unit, field := range unitFields {
+			if rest == "" && field == "" || field != "" && rest == "_"+field {
+				q, u, ok, best = x, unit, true, len(x)
+			}
+		}
+	}
+	return q, u, ok
 }
 
 // Reading is one measured value. Value is finite, always. (component, quantity) is unique in a snapshot.

@@ -78,6 +78,7 @@ type part struct {
 	class    health.Class
 	presence health.Presence
 	stated   bool // false: only a reading speaks of it
+	met      bool // the visit read it
 	state    health.State
 	readings []field
 }
@@ -116,6 +117,9 @@ func (e *encoder) components(v *health.Visit, at time.Time) {
 		}
 		if p.stated {
 			pt.AddField(fieldState, int64(p.state.Rank()))
+			if p.met && p.state == health.Unknown && p.presence == health.PresenceUnknown {
+				pt.AddField(fieldSeen, 1.0) // else it would look like one that was not
+			}
 		}
 		e.add(pt.SortFields())
 	}
@@ -149,7 +153,7 @@ func partsOf(v *health.Visit) []part {
 				continue
 			}
 			p := at(c.ID, c.Class)
-			p.presence = cmp.Or(p.presence, c.Presence)
+			p.presence, p.met = cmp.Or(p.presence, c.Presence), true
 			say(p, c.State)
 		}
 		for i := range v.Snapshot.Readings {
@@ -187,8 +191,17 @@ func (e *encoder) events(v *health.Visit, at time.Time) {
 				pt.AddTag(t.key, t.value)
 			}
 		}
-		pt.AddField("event_id", fieldText(ev.ID))
+		if ev.AtStart {
+			pt.AddField(fieldAtStart, 1.0)
+		}
+		pt.AddField(fieldEventID, fieldText(ev.ID))
+		if ev.FaultID != "" {
+			pt.AddField(fieldFaultID, fieldText(ev.FaultID))
+		}
 		pt.AddField("message", fieldText(ev.Message))
+		if ev.Rule != "" {
+			pt.AddField("rule", fieldText(ev.Rule))
+		}
 		pt.AddField("source", fieldText(ev.Source))
 		if !ev.SourceTime.IsZero() {
 			pt.AddField("source_time", ev.SourceTime.Format(time.RFC3339Nano))
@@ -208,6 +221,9 @@ func (e *encoder) ticks(v *health.Visit, at time.Time) {
 	for _, r := range v.Skipped {
 		if r.Count > 0 && !r.First.IsZero() {
 			pt := tickPoint(v, r.Tier, health.Missed, r.First, r.Count)
+			if r.Last.After(r.First) {
+				pt.AddField(fieldSpan, r.Last.Sub(r.First).Seconds())
+			}
 			for _, f := range []string{"exchanges", "gaps", "requests", "took_seconds"} {
 				pt.AddField(f, 0.0) // nothing was done
 			}
@@ -218,6 +234,14 @@ func (e *encoder) ticks(v *health.Visit, at time.Time) {
 		pt := tickPoint(v, tier, v.Result, at, 1)
 		pt.AddField("exchanges", float64(v.Cost.Exchanges))
 		pt.AddField("gaps", float64(gaps))
+		if tier == health.TierReadings && read(v) {
+			switch v.Snapshot.HostPower {
+			case health.HostOn:
+				pt.AddField(fieldHostOn, 1.0)
+			case health.HostOff:
+				pt.AddField(fieldHostOn, 0.0)
+			}
+		}
 		if !v.Started.IsZero() { // what never began has no lateness, not one of zero
 			pt.AddField("late_seconds", max(0, v.Started.Sub(v.Due[tier]).Seconds()))
 		}

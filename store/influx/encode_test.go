@@ -109,7 +109,7 @@ func TestEncodeRules(t *testing.T) {
 			func(v *health.Visit, _ *health.Target) {
 				v.Skipped = []health.TickRange{{Tier: health.TierHealth, First: time.Unix(1000, 0), Last: time.Unix(4600, 0), Count: 5, Reason: health.ReasonNotRunning}}
 			},
-			[]string{"hw_visit,result=missed,target=db-1,tier=health exchanges=0,gaps=0,requests=0,ticks=5,took_seconds=0 1000000000000"},
+			[]string{"hw_visit,result=missed,target=db-1,tier=health exchanges=0,gaps=0,requests=0,span_seconds=3600,ticks=5,took_seconds=0 1000000000000"},
 			nil,
 		},
 		{
@@ -209,6 +209,33 @@ func TestEncodeRules(t *testing.T) {
 	}
 	if got := Encode(&health.Visit{Target: "db-1", Result: health.Missed}, target()); got != nil {
 		t.Errorf("a visit without any time: %q", got)
+	}
+}
+
+func TestEncodeForThoseWhoReadItBack(t *testing.T) {
+	v := visit()
+	v.Snapshot.HostPower = health.HostOff
+	v.Events[0].Rule, v.Events[0].FaultID, v.Events[0].AtStart = "sel:04.01.2", "f1", true
+	v.Skipped = []health.TickRange{
+		{Tier: health.TierReadings, First: t0.Add(-time.Hour), Last: t0.Add(-30 * time.Minute), Count: 7, Reason: health.ReasonNotRunning},
+		{Tier: health.TierEvents, First: t0.Add(-time.Hour), Last: t0.Add(-time.Hour), Count: 1, Reason: health.ReasonNotRunning},
+	}
+	want := []string{
+		`hw_event,class=psu,component=psu/2,kind=input_lost,severity=critical,target=db-1 at_start=1,event_id="e1",fault_id="f1",message="input \"lost\", all of it",rule="sel:04.01.2",source="sel",source_time="2026-11-23T06:00:00Z",state="asserted" 1795417200123456789`,
+		`hw_visit,result=missed,target=db-1,tier=readings exchanges=0,gaps=0,requests=0,span_seconds=1800,ticks=7,took_seconds=0 1795413600123456789`,
+		`hw_visit,result=missed,target=db-1,tier=events exchanges=0,gaps=0,requests=0,ticks=1,took_seconds=0 1795413600123456789`,
+		`hw_visit,result=late,target=db-1,tier=readings exchanges=0,gaps=1,host_on=0,late_seconds=1,requests=4,ticks=1,took_seconds=0.41 1795417200123456789`,
+		`hw_visit,result=late,target=db-1,tier=events exchanges=0,gaps=1,late_seconds=1.5,requests=4,ticks=1,took_seconds=0.41 1795417200123456789`,
+	}
+	got := slices.DeleteFunc(Encode(v, target()), func(l string) bool { return !strings.HasPrefix(l, "hw_visit") && !strings.Contains(l, "at_start") })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	v.Result = health.Failed
+	for _, l := range Encode(v, target()) {
+		if strings.Contains(l, "host_on") {
+			t.Errorf("a visit that read nothing tells of the host: %s", l)
+		}
 	}
 }
 

@@ -20,6 +20,14 @@ const (
 
 	fieldState   = "state"
 	fieldPresent = "present"
+	fieldSeen    = "seen"
+
+	// Of hw_visit and hw_event.
+	fieldHostOn  = "host_on"
+	fieldSpan    = "span_seconds"
+	fieldEventID = "event_id"
+	fieldFaultID = "fault_id"
+	fieldAtStart = "at_start"
 )
 
 // LabelPrefix is put before a label whose name is taken.
@@ -27,7 +35,7 @@ const LabelPrefix = "label_"
 
 // taken are names a label cannot have: our tags; our fields, since InfluxQL reads a bare name as the field; time, which
 // InfluxDB keeps for itself.
-var taken = []string{tagTarget, tagSite, tagRack, tagComponent, tagOrigin, fieldState, fieldPresent, "time"}
+var taken = []string{tagTarget, tagSite, tagRack, tagComponent, tagOrigin, fieldState, fieldPresent, fieldSeen, "time"}
 
 type tag struct{ key, value string }
 
@@ -66,7 +74,7 @@ func targetTags(v *health.Visit, t health.Target) []tag {
 // fieldName is health.FieldName, except for a name that would be a field of ours of another meaning.
 func fieldName(q health.Quantity, u health.Unit) string {
 	name := tagText(health.FieldName(q, u))
-	if name == "" || name == fieldState || name == fieldPresent || name == "time" {
+	if name == "" || name == fieldState || name == fieldPresent || name == fieldSeen || name == "time" {
 		return "value_" + name
 	}
 	return name

@@ -60,6 +60,9 @@ func TestSchemaPageNamesEverything(t *testing.T) {
 	if len(quantities) < 30 || len(units) < 15 {
 		t.Fatalf("%d quantities, %d units", len(quantities), len(units))
 	}
+	if len(quantities) != len(health.Quantities) {
+		t.Errorf("health.Quantities lists %d of %d", len(health.Quantities), len(quantities))
+	}
 	want = append(want, quantities...)
 	for _, u := range units {
 		name := strings.TrimPrefix(health.FieldName("q", health.Unit(u)), "q")
@@ -71,7 +74,11 @@ func TestSchemaPageNamesEverything(t *testing.T) {
 		}
 	}
 	want = append(want, taken...)
-	for _, l := range Encode(visit(), target()) {
+	whole := visit()
+	whole.Snapshot.HostPower = health.HostOn
+	whole.Events[0].Rule, whole.Events[0].FaultID, whole.Events[0].AtStart = "r", "f", true
+	whole.Skipped = []health.TickRange{{Tier: health.TierReadings, First: t0.Add(-2), Last: t0.Add(-1), Count: 2}}
+	for _, l := range Encode(whole, target()) {
 		p, err := parseLine(l)
 		if err != nil {
 			t.Fatal(err)

@@ -90,21 +90,10 @@ type State struct {
 // New checks the options and makes a Sink. It does no I/O. target gives what is configured of a target now: it is asked
 // for visits that do not carry that themselves.
 func New(o Options, log Log, target func(health.TargetID) (health.Target, bool)) (*Sink, error) {
-	u, err := url.Parse(o.URL)
-	switch {
-	case err != nil: // its text may hold a password
-		return nil, errors.New("influxdb: the url cannot be read")
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, errors.New("influxdb: the url must be http://HOST[:PORT] or https://HOST[:PORT]")
-	case u.User != nil:
-		return nil, errors.New("influxdb: the url must not hold credentials; set token (1.8: \"user:password\")")
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("influxdb: the url must end with its path; organization and bucket have keys of their own")
-	case o.Bucket == "":
-		return nil, errors.New("influxdb: bucket is not set (1.8: \"database/retention policy\")")
-	case o.BatchLines < 0 || o.Timeout < 0:
-		return nil, errors.New("influxdb: the timeout and the size of a batch must not be negative")
-	case log == nil || target == nil:
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if log == nil || target == nil {
 		return nil, errors.New("influxdb: no log or no targets to follow")
 	}
 	if o.Name == "" {
@@ -126,6 +115,25 @@ func New(o Options, log Log, target func(health.TargetID) (health.Target, bool))
 	}
 	s.connect(newTransport(o.CAFile, o.Insecure))
 	return s, nil
+}
+
+func (o *Options) check() error {
+	u, err := url.Parse(o.URL)
+	switch {
+	case err != nil: // its text may hold a password
+		return errors.New("influxdb: the url cannot be read")
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return errors.New("influxdb: the url must be http://HOST[:PORT] or https://HOST[:PORT]")
+	case u.User != nil:
+		return errors.New("influxdb: the url must not hold credentials; set token (1.8: \"user:password\")")
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("influxdb: the url must end with its path; organization and bucket have keys of their own")
+	case o.Bucket == "":
+		return errors.New("influxdb: bucket is not set (1.8: \"database/retention policy\")")
+	case o.BatchLines < 0 || o.Timeout < 0:
+		return errors.New("influxdb: the timeout and the size of a batch must not be negative")
+	}
+	return nil
 }
 
 func (s *Sink) connect(base http.RoundTripper) {

@@ -291,7 +291,7 @@ func rolledFacts(r *rolled, day int64, d *dict) []*health.HourFacts {
 	by := map[int]*health.HourFacts{}
 	at := func(of int) *health.HourFacts {
 		if by[of] == nil {
-			by[of] = &health.HourFacts{At: hourTime(day*hoursPerDay + int64(of))}
+			by[of] = &health.HourFacts{At: hourTime(day*hoursPerDay + int64(of)), Source: health.HourOfRollups}
 		}
 		return by[of]
 	}

@@ -52,6 +52,9 @@ func (db *DB) tooOld(h int64, age time.Duration, now time.Time) bool {
 	return age > 0 && (h+1)*hour < now.Add(-age).UnixNano()
 }
 
+// Retain drops what is too old at now, or too much: what Run does by itself.
+func (db *DB) Retain(ctx context.Context, now time.Time) error { return db.retain(ctx, now) }
+
 // retain drops what is too old at now, or too much. Each step is a small transaction; interrupted at any moment, the next
 // call goes on where it was.
 func (db *DB) retain(ctx context.Context, now time.Time) error {
