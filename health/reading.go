@@ -50,7 +50,7 @@ const (
 // Quantities lists every quantity.
 var Quantities = []Quantity{
 	Speed, Duty, Temperature, TemperatureMargin, Power, InputPower, OutputPower, Voltage, InputVoltage, OutputVoltage,
-	Current, InputCurrent, OutputCurrent, Energy, PowerCapacity, Efficiency, Frequency, RelativeHumidity, AbsoluteHumidity,
+	Current, InputCurrent, OutputCurrent, Energy, PowerCapacity, PowerLimit, Efficiency, Frequency, RelativeHumidity, AbsoluteHumidity,
 	DewPoint, CondensationMargin, DewPointError, MarginError, LifeLeft, SpareLeft, MediaErrors, PowerOnHours,
 	CorrectableErrors, UncorrectableErr, Flow, AirFlow, Pressure, Volume, Utilisation, Count, LinkSpeed, ClockSkew, Value,
 }
