@@ -107,6 +107,8 @@ type Event struct {
 	// FaultID is the fault that the event opened, changed or closed. A momentary event with one is further evidence of that fault:
 	// the log's word for what was polled, or the other way round.
 	FaultID string
+	// From names where it was read, if that is not the embedded store. It is not stored.
+	From string `json:",omitzero"`
 }
 
 // Fault is a condition that stays open until cleared.

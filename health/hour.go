@@ -40,6 +40,28 @@ func (f *HourFacts) Read(at time.Time, moved bool) {
 	f.LastAt = at
 }
 
+// ReadAsAWhole notes that readings came in an hour whose visits are not told one by one: it stood still if no series of it moved. What stood still
+// for less than the hour is not seen.
+func (f *HourFacts) ReadAsAWhole() {
+	several := false
+	still := true
+	for i := range f.Series {
+		s := &f.Series[i]
+		if s.Derived || s.Quantity == ClockSkew {
+			continue
+		}
+		several = several || s.N > 1
+		still = still && s.Min == s.Max
+	}
+	if len(f.Series) == 0 {
+		return
+	}
+	f.FirstAt, f.LastAt = f.At, f.At.Add(time.Hour-1)
+	if still && several {
+		f.Still = []StillRun{{f.FirstAt, f.LastAt}}
+	}
+}
+
 // StillRun is visits from one to another, of which each repeats the values of the one before it.
 type StillRun struct{ From, To time.Time }
 

@@ -31,6 +31,12 @@ type Reader interface {
 	Visits(ctx context.Context, id health.TargetID, from, to time.Time, f func(*health.Visit) error) error
 }
 
+// Other is a Reader with a second source beside the embedded store, for what that does not hold (any more).
+type Other interface {
+	// Other names it, and why it could not be asked if it was to be.
+	Other() (name, failure string)
+}
+
 // Run is a span in which dewline ran. Ended is the last sign of life where it did not end in order.
 type Run struct {
 	Started, Ended time.Time

@@ -42,7 +42,7 @@ func (p *program) reportCommand() *cobra.Command {
 type verificationOptions struct {
 	config, dataDir, out, lang, key, title, reference, attestations, by string
 	incident, restored, generated                                       string
-	fromIncident                                                        string
+	fromIncident, source                                                string
 	baseline, soak                                                      string
 	targets, racks, sites                                               []string
 	zip, raw, ask, redact, once                                         bool
@@ -98,6 +98,8 @@ verdict changes, and retention keeps its data ('dewline report list', 'dewline r
 	f.StringVar(&o.generated, "generated-at", "", "the report's own `time` (default: now); the same input gives the same bytes")
 	f.BoolVar(&o.zip, "zip", true, "also write the folder as FOLDER.zip")
 	f.BoolVar(&o.raw, "raw", false, "put every visit into the evidence, not only those around events")
+	f.StringVar(&o.source, "source", sourceAuto, "where data is from: auto (the store; InfluxDB of the configuration for what retention took from it), store or influxdb: `which`")
+	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(reportSources, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(report.Languages(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("target", completeTargets)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.verification(cmd.Context(), o) }
@@ -195,6 +197,9 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	if err != nil {
 		return usageError("--lang: %w", err)
 	}
+	if !slices.Contains(reportSources, o.source) {
+		return usageError("--source %q is none: it is auto, store or influxdb", o.source)
+	}
 	q, err := o.request(time.Now().Truncate(time.Second))
 	if err != nil {
 		return err
@@ -217,14 +222,20 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 		sum := sha256.Sum256(b)
 		q.ConfigSum = hex.EncodeToString(sum[:])
 	}
+	var second *config.InfluxDB
+	if cfg != nil {
+		second = cfg.InfluxDB
+	}
+	if o.source == sourceInflux && second == nil {
+		return usageError("--source influxdb: there is no [influxdb] in a configuration: give it as --config, without --data-dir")
+	}
 	q.Program = readBuildInfo().Version
-	db, err := openStore(ctx, dir)
+	r, db, end, err := o.sources(ctx, dir, second)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	r := storeReader{db}
-	if err := choose(ctx, r, o, q); err != nil {
+	defer end()
+	if err := choose(ctx, r, db, o, q); err != nil {
 		return err
 	}
 	if o.ask {
@@ -256,7 +267,7 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	if err := p.sayVerdict(d.report, texts, o.out); err != nil {
 		return err
 	}
-	if o.once || o.generated != "" {
+	if o.once || o.generated != "" || o.source == sourceInflux {
 		return nil
 	}
 	return p.leaveOpen(ctx, dir, q, d.report)
@@ -306,13 +317,16 @@ func plural(n int, what string) string {
 }
 
 // choose settles which servers are affected, and which may be compared with.
-func choose(ctx context.Context, r report.Reader, o *verificationOptions, q *verification.Request) error {
+func choose(ctx context.Context, r report.Reader, db *sqlite.DB, o *verificationOptions, q *verification.Request) error {
 	targets, err := r.Targets(ctx)
 	if err != nil {
 		return err
 	}
 	if o.fromIncident != "" {
-		found, err := r.(storeReader).db.Incidents(ctx, health.IncidentFilter{ID: o.fromIncident})
+		if db == nil {
+			return usageError("--from-incident: incidents are in the store, and there is none: give --incident TIME")
+		}
+		found, err := db.Incidents(ctx, health.IncidentFilter{ID: o.fromIncident})
 		if err != nil {
 			return err
 		}
@@ -331,7 +345,7 @@ func choose(ctx context.Context, r report.Reader, o *verificationOptions, q *ver
 	}
 	for _, name := range o.targets {
 		if !slices.ContainsFunc(targets, func(t health.Target) bool { return string(t.ID) == name }) {
-			return usageError("the store knows no target %q", name)
+			return usageError("%s knows no target %q", r.Source(), name)
 		}
 	}
 	for _, t := range targets {
@@ -437,6 +451,9 @@ func reportFiles(dir string, doc *report.Document, model any) error {
 func (p *program) sayVerdict(rep *verification.Report, texts *report.Texts, out string) error {
 	if rep.Simulated {
 		fmt.Fprintln(p.stdout, texts.Say("simulated"))
+	}
+	if rep.Unasked != "" {
+		fmt.Fprintf(p.stderr, "made without a second source, which could not be asked: %s\n", printable(rep.Unasked))
 	}
 	fmt.Fprintf(p.stdout, "%s\n", texts.Say("verdict."+rep.Verdict.String()))
 	t := p.newTable(texts.Say("col.server"), texts.Say("col.verdict"), texts.Say("col.soak"), texts.Say("col.reasons"))

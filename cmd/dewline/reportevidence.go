@@ -15,6 +15,7 @@ import (
 	"dewline/report"
 	"dewline/report/evidence"
 	"dewline/report/verification"
+	"dewline/store/influx"
 	"dewline/store/sqlite"
 )
 
@@ -94,6 +95,18 @@ func (d *dossier) server(ctx context.Context, folder string, s *verification.Ser
 		}
 	}
 	spans := rawSpans(events, from, until, d.raw)
+	if two, ok := d.reader.(*twoSources); ok && d.report.Elsewhere != "" {
+		if err := d.lines(filepath.Join(folder, "points.jsonl"), func(put func(any) error) error {
+			for _, sp := range spans {
+				if err := two.Points(ctx, s.Target, sp[0], sp[1], func(p *influx.Point) error { return put(p) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
 	return d.lines(filepath.Join(folder, "raw.jsonl"), func(whole func(any) error) error {
 		return d.lines(filepath.Join(folder, "visits.jsonl"), func(put func(any) error) error {
 			return d.reader.Visits(ctx, s.Target, from, until, func(v *health.Visit) error {
@@ -196,7 +209,17 @@ type dayReader interface {
 
 // readings puts every series in five-minute rollups. A source that knows series one by one is asked for those that its hours name.
 func (d *dossier) readings(ctx context.Context, id health.TargetID, from, until time.Time, put func(any) error) error {
-	if r, ok := d.reader.(dayReader); ok {
+	reader := d.reader
+	if two, ok := reader.(*twoSources); ok {
+		b, err := two.before(ctx, id, from)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			reader = two.store
+		}
+	}
+	if r, ok := reader.(dayReader); ok {
 		return r.RollupDays(ctx, id, from, until, func(x health.RollupDay) error { return put(rollupLineOf(&x)) })
 	}
 	seen := map[health.SeriesID]bool{}

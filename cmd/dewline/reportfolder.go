@@ -20,8 +20,12 @@ import (
 
 // newDossier makes the report that is asked for. It has no texts and no key yet.
 func newDossier(ctx context.Context, db *sqlite.DB, r report.Reader, q *verification.Request) (*dossier, error) {
-	d := &dossier{reader: r}
+	d := &dossier{reader: r, chain: []sqlite.Link{}, actions: []health.Action{}}
 	var err error
+	if db == nil { // InfluxDB alone
+		d.report, err = verification.Build(ctx, r, *q)
+		return d, err
+	}
 	if d.chain, err = readChain(ctx, db, q); err != nil {
 		return nil, err
 	}
@@ -69,6 +73,9 @@ func redactor(ctx context.Context, d *dossier, q *verification.Request, cfg *con
 		addresses = append(addresses, address)
 	}
 	if cfg != nil {
+		if cfg.InfluxDB != nil {
+			host(cfg.InfluxDB.URL)
+		}
 		for i := range cfg.Targets {
 			users = append(users, cfg.Targets[i].Credential.Username)
 			host(cfg.Targets[i].Address)
@@ -151,8 +158,15 @@ func (d *dossier) comment() string {
 	if rep.Simulated {
 		words = append(words, "SIMULATED")
 	}
+	from := ""
+	if rep.Elsewhere != "" {
+		from = ", a part of its data from " + rep.Elsewhere
+		if d.redact != nil {
+			from = d.redact.Text(from)
+		}
+	}
 	return strings.Join(append(words, fmt.Sprintf("dewline hardware verification, incident %s, %s, verdict %s, made %s",
-		rep.Incident.Reported.Format(time.RFC3339), plural(len(rep.Servers), "server"), rep.Verdict, rep.GeneratedAt.Format(time.RFC3339))), " ")
+		rep.Incident.Reported.Format(time.RFC3339), plural(len(rep.Servers), "server"), rep.Verdict, rep.GeneratedAt.Format(time.RFC3339))+from), " ")
 }
 
 // redactedModel is a model whose JSON has the names in it replaced.

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dewline/health"
+	"dewline/internal/config"
 	"dewline/report/verification"
 	"dewline/store/sqlite"
 )
@@ -330,6 +331,8 @@ func openVerification(ctx context.Context, dir, prefix string) (*health.Verifica
 type verificationKeeper struct {
 	db  *sqlite.DB
 	log *slog.Logger
+	// influx is where hours may be that the store does not hold; nil: nowhere.
+	influx *config.InfluxDB
 }
 
 const (
@@ -397,9 +400,17 @@ func (k *verificationKeeper) compute(ctx context.Context, v *health.Verification
 		return nil, fmt.Errorf("read what verification %s was asked for with: %w", v.ID, err)
 	}
 	q.GeneratedAt, q.Program = now, cmp.Or(readBuildInfo().Version, "dewline")
-	d, err := newDossier(ctx, k.db, storeReader{k.db}, &q)
+	r, end, err := verificationReader(k.db, k.influx, sourceAuto)
 	if err != nil {
 		return nil, err
+	}
+	defer end()
+	d, err := newDossier(ctx, k.db, r, &q)
+	if err != nil {
+		return nil, err
+	}
+	if d.report.Unasked != "" { // without it the verdict would be another, and nothing had changed
+		return nil, errors.New(d.report.Unasked)
 	}
 	return d.report, nil
 }

@@ -291,7 +291,7 @@ func renewedVerification(t *testing.T, db *sqlite.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &verificationKeeper{db, slog.New(slog.DiscardHandler)}
+	k := &verificationKeeper{db: db, log: slog.New(slog.DiscardHandler)}
 	told := func() []health.NumberedEvent {
 		t.Helper()
 		events, err := db.EventsFrom(t.Context(), last, 10)

@@ -172,7 +172,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		func(ctx context.Context) error { d.systemd.watch(ctx, d.status, d.progress); return nil },
 		followIncidents(db, cfg.Incidents, d.fleet, log).Run,
 		d.crier.Run,
-		(&verificationKeeper{db, log}).run,
+		(&verificationKeeper{db, log, cfg.InfluxDB}).run,
 	}
 	if cfg.Backup == nil { // what status shows of earlier ones would seem to be in force
 		if err := db.SetBackupState(ctx, nil); err != nil {
@@ -283,12 +283,21 @@ func drain(ctx context.Context, sink *delivery, db *sqlite.DB) {
 
 // openInflux makes the sink of the configuration.
 func openInflux(c *config.InfluxDB, follow influx.Log, target func(health.TargetID) (health.Target, bool), log *slog.Logger) (*influx.Sink, error) {
+	o, err := influxOptions(c, log)
+	if err != nil {
+		return nil, err
+	}
+	return influx.New(o, follow, target)
+}
+
+// influxOptions is how the configuration says that InfluxDB is reached.
+func influxOptions(c *config.InfluxDB, log *slog.Logger) (influx.Options, error) {
 	token, err := c.Token.Resolve()
 	if err != nil {
-		return nil, fmt.Errorf("token of influxdb: %w", err)
+		return influx.Options{}, fmt.Errorf("token of influxdb: %w", err)
 	}
-	return influx.New(influx.Options{
+	return influx.Options{
 		URL: c.URL, Organization: c.Organization, Bucket: c.Bucket, Token: token, Timeout: c.Timeout, Insecure: c.TLS.Insecure, CAFile: c.TLS.CAFile,
 		Log: log,
-	}, follow, target)
+	}, nil
 }

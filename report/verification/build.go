@@ -1,6 +1,7 @@
 package verification
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 	}
 	out := &Report{
 		Version: 1, Kind: "verification", Title: q.Title, Reference: q.Reference, GeneratedAt: q.GeneratedAt, Program: q.Program, ConfigSum: q.ConfigSum,
-		MadeBy: q.MadeBy, Source: r.Source(), Elsewhere: q.ElsewhereFrom, Gates: Gates, Servers: []Server{}, Controls: []string{}, Attestations: q.Attestations,
+		MadeBy: q.MadeBy, Source: r.Source(), Gates: Gates, Servers: []Server{}, Controls: []string{}, Attestations: q.Attestations,
 		Incident: Incident{ID: q.IncidentID, Reported: q.Incident, FirstEvidence: evidence, Evidence: what, PowerRestored: q.PowerRestored},
 		Chain:    Chain{q.ChainHead, q.ChainLength, q.ChainBroken}, Limits: Unseen,
 	}
@@ -77,6 +78,12 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
+	}
+	for i := range out.Servers {
+		out.Elsewhere = cmp.Or(out.Elsewhere, out.Servers[i].elsewhere)
+	}
+	if o, ok := r.(report.Other); ok {
+		_, out.Unasked = o.Other()
 	}
 	out.Entries = q.entries(evidence, out.Servers)
 	out.conclude(&q)
@@ -116,7 +123,7 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 	w, kinds := h.windows(q, evidence)
 	s := &Server{
 		Target: h.target.ID, Site: h.target.Site, Rack: h.target.Rack, Position: h.target.Position, Windows: w, Identity: Identity{h.known, h.wasID, h.isID}, evidence: evidence,
-		acted: h.actedOn(q),
+		acted: h.actedOn(q), elsewhere: h.elsewhere,
 	}
 	var rs reasons
 	hasBaseline := w.Hours >= minBaseline
@@ -124,7 +131,7 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 	soakFrom := maxTime(w.SoakFrom, w.Restarted)
 	soak := h.within(soakFrom, w.SoakTo)
 	counted := slices.DeleteFunc(slices.Clone(soak), func(f *health.HourFacts) bool { return kinds[f.At] != hourCounted })
-	on := func(f *health.HourFacts) bool { return f.Power.Off == 0 && f.Power.On > 0 || !f.Whole }
+	on := hostOn
 
 	// Coverage.
 	rate := rateOf(h.hours)
@@ -242,8 +249,16 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 	if q.ChainBroken != "" {
 		rs.add("chain", "", "reason.chain", q.ChainBroken)
 	}
-	if q.ElsewhereFrom != "" {
-		rs.add("other_source", "", "reason.other_source", q.ElsewhereFrom)
+	if h.elsewhere != "" {
+		in := func(hours []*health.HourFacts) (n int) {
+			for _, f := range hours {
+				if f.Source.Elsewhere() {
+					n++
+				}
+			}
+			return n
+		}
+		rs.add("other_source", "", "reason.other_source", h.elsewhere, in(base), len(base), in(soak), len(soak))
 	}
 	s.Reasons = rs.list
 	return s

@@ -101,7 +101,7 @@ func controlsOf(ctx context.Context, r report.Reader, q *Request, byName map[hea
 		}
 		from := cmp.Or(q.PowerRestored, q.Incident)
 		running := func(hours []*health.HourFacts) []*health.HourFacts {
-			return slices.DeleteFunc(slices.Clone(hours), func(f *health.HourFacts) bool { return f.Power.Off > 0 || f.Whole && f.Power.On == 0 })
+			return slices.DeleteFunc(slices.Clone(hours), func(f *health.HourFacts) bool { return !hostOn(f) })
 		}
 		for _, d := range h.deviations(running(h.within(baseFrom, baseTo)), running(h.within(upHour(from), until))) {
 			if d.NAfter >= minHoursCompared && d.NBefore >= minHoursCompared {

@@ -15,11 +15,22 @@ type dues struct{ due, done [len(health.AllTiers)]int }
 
 // coverage counts what was read of a window. Only hours that keep says count for parts (the host on); of visits, all do.
 func (h *history) coverage(name string, from, to time.Time, keep func(*health.HourFacts) bool, exp expected, rate tierRates) Coverage {
-	c := Coverage{Window: name, From: from, To: to, Worst: []Covered{}}
+	c := Coverage{Window: name, From: from, To: to, Worst: []Covered{}, Sources: []SourceHours{}}
 	if from.IsZero() || !from.Before(to) {
 		return c
 	}
 	hours := h.within(from, to)
+	for _, source := range [...]health.HourSource{health.HourOfVisits, health.HourOfRollups, health.HourOfInflux, health.HourOfBoth} {
+		n := 0
+		for _, f := range hours {
+			if f.Source == source {
+				n++
+			}
+		}
+		if n > 0 {
+			c.Sources = append(c.Sources, SourceHours{cmp.Or(string(source), "visits"), n})
+		}
+	}
 	var all, kept dues
 	skipped := skippedIn(h.hours, from, to)
 	gap, longest := time.Duration(0), time.Duration(0)
@@ -38,7 +49,7 @@ func (h *history) coverage(name string, from, to time.Time, keep func(*health.Ho
 			c.Frozen++
 			done[health.TierReadings] = 0
 		}
-		if f != nil && !f.Whole {
+		if f != nil && (f.Source == health.HourOfRollups || f.Source == health.HourOfBoth) {
 			c.Clipped++
 		}
 		for t := range health.AllTiers {
@@ -115,7 +126,7 @@ func (h *history) expectedOf(hours []*health.HourFacts, rate tierRates) expected
 	series, parts := map[seriesKey][]float64{}, map[health.ComponentID]int{}
 	on, withParts := 0, 0
 	for _, f := range hours {
-		if f.Power.Off > 0 || f.Whole && f.Power.On == 0 {
+		if !hostOn(f) {
 			continue
 		}
 		on++

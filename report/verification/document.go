@@ -136,7 +136,11 @@ func (w writer) incident() report.Section {
 	if !i.PowerRestored.IsZero() {
 		rows = append(rows, report.Fact{Name: w.Say("fact.power_restored"), Cell: report.TimeCell(i.PowerRestored)})
 	}
-	rows = append(rows, report.Fact{Name: w.Say("fact.source"), Cell: report.Text(w.r.Source)})
+	source := w.r.Source
+	if w.r.Elsewhere != "" {
+		source += ", " + w.r.Elsewhere
+	}
+	rows = append(rows, report.Fact{Name: w.Say("fact.source"), Cell: report.Text(source)})
 	table := report.Table{ID: "windows", Title: w.Say("table.windows"), Columns: []report.Column{
 		{Key: "server", Title: w.Say("col.server")}, {Key: "baseline_from", Title: w.Say("col.baseline_from"), Width: 1.4}, {Key: "baseline_to", Title: w.Say("col.baseline_to"), Width: 1.4},
 		{Key: "outage_from", Title: w.Say("col.outage_from"), Width: 1.4}, {Key: "outage_to", Title: w.Say("col.outage_to"), Width: 1.4},
@@ -201,6 +205,7 @@ func (w writer) coverage() report.Section {
 		{Key: "server", Title: w.Say("col.server")}, {Key: "window", Title: w.Say("col.window")}, {Key: "from", Title: w.Say("col.from"), Width: 1.6}, {Key: "to", Title: w.Say("col.to"), Width: 1.6},
 		{Key: "due", Title: w.Say("col.due"), Right: true}, {Key: "read", Title: w.Say("col.read"), Right: true}, {Key: "share", Title: w.Say("col.share"), Right: true},
 		{Key: "longest_gap_hours", Title: w.Say("col.longest"), Right: true}, {Key: "frozen_hours", Title: w.Say("col.frozen"), Right: true}, {Key: "parts_below", Title: w.Say("col.below"), Right: true},
+		{Key: "data_from", Title: w.Say("fact.source"), Width: 1.4},
 	}, Note: w.Say("coverage.note")}
 	below := report.Table{ID: "coverage-parts", Title: w.Say("table.below"), Shown: 40, More: w.Say("more.rows"), Columns: []report.Column{
 		{Key: "server", Title: w.Say("col.server")}, {Key: "window", Title: w.Say("col.window")}, {Key: "component", Title: w.Say("col.component"), Width: 2}, {Key: "quantity", Title: w.Say("col.quantity")},
@@ -220,6 +225,7 @@ func (w writer) coverage() report.Section {
 			table.Rows = append(table.Rows, []report.Cell{
 				report.Text(string(s.Target)), {Text: w.Say("window." + c.Window), Value: c.Window}, report.TimeCell(c.From), report.TimeCell(c.To), report.Count(c.Due), report.Count(c.Done), {Text: report.Percent(c.Share) + " %", Value: c.Share, Tone: tone},
 				{Text: fmt.Sprintf("%.0f", c.Longest), Value: c.Longest}, report.Count(c.Frozen), {Text: fmt.Sprintf("%d / %d", len(c.Worst), c.Tracked), Value: len(c.Worst), Tone: part},
+				w.sources(c.Sources),
 			})
 			for _, x := range c.Worst {
 				below.Rows = append(below.Rows, []report.Cell{
@@ -255,6 +261,20 @@ func (w writer) quantity(q health.Quantity) string {
 		return w.Say("state")
 	}
 	return strings.ReplaceAll(string(q), "_", " ")
+}
+
+// sources are how many hours of a window are of what.
+func (w writer) sources(all []SourceHours) report.Cell {
+	var text, value []string
+	for _, s := range all {
+		text = append(text, w.Say("source."+s.Source, s.Hours))
+		value = append(value, fmt.Sprintf("%s: %d", s.Source, s.Hours))
+	}
+	c := report.Cell{Text: strings.Join(text, ", "), Value: strings.Join(value, "; ")}
+	if len(all) > 1 || len(all) == 1 && all[0].Source != "visits" {
+		c.Tone = report.Notice
+	}
+	return c
 }
 
 // frame is from the first baseline to the end of the data.

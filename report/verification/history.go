@@ -26,6 +26,7 @@ type history struct {
 	baseFrom, base time.Time // of the baseline
 	until          time.Time
 	frozen         map[time.Time]bool // hours in which the BMC repeated itself
+	elsewhere      string             // names another source, if a part of this is from it
 }
 
 // read gathers a server's history. Hours are whole ones, until the last of them; what was said and found is until now.
@@ -75,14 +76,31 @@ func read(ctx context.Context, r report.Reader, t health.Target, from, to, until
 	}
 	h.frozen = frozenHours(h.hours, varying)
 	h.before, h.now = byID(before), byID(are)
+	o, ok := r.(report.Other)
+	if ok && slices.ContainsFunc(h.hours, func(f *health.HourFacts) bool { return f.Source.Elsewhere() }) {
+		h.elsewhere, _ = o.Other()
+	}
+	for _, e := range h.events {
+		if e.From != "" {
+			h.elsewhere = e.From
+		}
+	}
 	return h, nil
 }
 
 // firstHour is the first hour with visits if there are none before from; else from itself.
 func firstHour(ctx context.Context, r report.Reader, id health.TargetID, from, to time.Time) (time.Time, error) {
 	found := errors.New("found")
-	first := from
-	for _, w := range []span{{time.Time{}, from}, {from, to}} {
+	first, windows := from, []span{{time.Time{}, from}, {from, to}}
+	if e, ok := r.(interface {
+		Earlier(context.Context, health.TargetID, time.Time) (bool, error)
+	}); ok {
+		if earlier, err := e.Earlier(ctx, id, from); earlier || err != nil {
+			return from, err
+		}
+		windows = windows[1:]
+	}
+	for _, w := range windows {
 		err := r.Hours(ctx, id, w.from, w.to, func(f *health.HourFacts) error {
 			first = maxTime(f.At, from)
 			return found

@@ -69,8 +69,6 @@ type Request struct {
 	ChainHead     string            `json:"-"` // of the hash chain of the event log
 	ChainLength   int64             `json:"-"`
 	ChainBroken   string            `json:"-"` // what is wrong with it; "" if it was checked and is whole
-	// ElsewhereFrom names a source other than the embedded store for a part of the data; "" if there is none.
-	ElsewhereFrom string
 }
 
 // Attestation is a person's word for what no BMC can see.
@@ -97,7 +95,8 @@ type Report struct {
 	ConfigSum   string    `json:"config_sha256,omitempty"`
 	MadeBy      string    `json:"made_by,omitempty"`
 	Source      string    `json:"source"`
-	Elsewhere   string    `json:"other_source,omitempty"`
+	Elsewhere   string    `json:"other_source,omitempty"`         // a part of the data is from it
+	Unasked     string    `json:"other_source_failure,omitempty"` // why it could not be asked
 
 	Verdict      Verdict       `json:"verdict"`
 	Stage        Stage         `json:"stage,omitempty"`
@@ -176,6 +175,7 @@ type Server struct {
 	Detectors  []Detector      `json:"moisture_detectors"`
 	Moisture   []MoistureRange `json:"moisture"`
 	Hours      []HourMark      `json:"-"` // for the strip
+	elsewhere  string          // names another source, if a part of this is from it
 	Charts     charts          `json:"-"`
 	evidence   time.Time
 	acted      []health.Fault // that operators did something about
@@ -222,8 +222,16 @@ type Coverage struct {
 	Longest float64   `json:"longest_gap_hours"`
 	Frozen  int       `json:"frozen_hours"`
 	Clipped int       `json:"hours_from_rollups"` // whose visits are gone
-	Worst   []Covered `json:"parts_below"`        // quantities and states under 95 %
-	Tracked int       `json:"parts_tracked"`
+	// Sources is what its hours were made of: "visits", "rollups", "influxdb", "rollups and influxdb".
+	Sources []SourceHours `json:"sources"`
+	Worst   []Covered     `json:"parts_below"` // quantities and states under 95 %
+	Tracked int           `json:"parts_tracked"`
+}
+
+// SourceHours is how many hours are of one source.
+type SourceHours struct {
+	Source string `json:"source"`
+	Hours  int    `json:"hours"`
 }
 
 // Covered is how far one quantity, or the state of a component that has none, was read.
@@ -276,6 +284,7 @@ type Event struct {
 	Fault      string             `json:"fault,omitempty"`
 	Open       bool               `json:"open"` // its fault still is
 	Explained  bool               `json:"explained"`
+	From       string             `json:"from,omitempty"` // where it was read, if not in the embedded store
 }
 
 // Deviation of one series between baseline and soak, in hourly medians.

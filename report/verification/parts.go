@@ -80,6 +80,12 @@ func statesIn(hours []*health.HourFacts) (usual map[health.ComponentID]string, l
 func (h *history) parts(before, after []*health.HourFacts, since time.Time) []Part {
 	usual, _ := statesIn(before)
 	_, last := statesIn(after)
+	measured := map[health.ComponentID]bool{} // of rollups: they have no states
+	for _, f := range before {
+		for i := range f.Series {
+			measured[f.Series[i].Component] = measured[f.Series[i].Component] || !f.Whole
+		}
+	}
 	ids := map[health.ComponentID]bool{}
 	for id := range usual {
 		ids[id] = true
@@ -96,7 +102,7 @@ func (h *history) parts(before, after []*health.HourFacts, since time.Time) []Pa
 		}
 		was, wasKnown := h.before[id]
 		now := h.now[id]
-		wasPresent := wasKnown && usual[id] != "" && usual[id] != "absent" && usual[id] != "unread"
+		wasPresent := wasKnown && (usual[id] != "" && usual[id] != "absent" && usual[id] != "unread" || usual[id] == "" && measured[id])
 		switch {
 		case !h.known:
 			p.Change = changeUnknown
@@ -108,6 +114,8 @@ func (h *history) parts(before, after []*health.HourFacts, since time.Time) []Pa
 			p.Change, p.Was = changeSwapped, was.Serial
 		case wasPresent && was.Firmware != "" && now.Firmware != "" && was.Firmware != now.Firmware:
 			p.Change, p.Was = changeFirmware, was.Firmware
+		case wasKnown && !wasPresent && usual[id] != "absent":
+			p.Change = changeUnknown // it was there once; the baseline does not tell
 		case !wasPresent && p.Now != "absent" && p.Now != "unread" && isHardware(c.Class):
 			p.Change = changeNew
 		}
@@ -162,7 +170,7 @@ func (h *history) eventsSince(q *Request, evidence time.Time) []Event {
 		x := Event{
 			ID: e.ID, At: e.At, SourceTime: e.SourceTime, Component: e.Component, Class: e.Class, Kind: e.Kind, Severity: e.Severity, State: e.Transition,
 			Message: e.Message, Source: e.Source, Rule: e.Rule, Fault: e.FaultID, Open: open[e.FaultID] && e.FaultID != "",
-			Explained: q.explained(h.target.ID, e.ID, e.FaultID),
+			Explained: q.explained(h.target.ID, e.ID, e.FaultID), From: e.From,
 		}
 		if l := raw[e.ID]; l != nil {
 			x.Raw = rawText(l.Raw)

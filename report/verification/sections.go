@@ -247,7 +247,14 @@ func (w writer) method() report.Section {
 	if len(r.Controls) > 0 {
 		controls = w.Say("controls.some", strings.Join(r.Controls, ", "))
 	}
-	return w.section("method", true, report.List{Items: []string{w.Say("method.hours"), w.Say("method.windows"), w.Say("method.coverage"), w.Say("method.frozen"), w.Say("method.deviation"), w.Say("method.words"), w.Say("method.kept", report.Stamp(w.keptSince())), controls}}, gates, ms,
+	sources := w.Say("method.sources")
+	switch {
+	case r.Elsewhere != "":
+		sources += " " + w.Say("method.elsewhere", r.Elsewhere)
+	case r.Unasked != "":
+		sources += " " + w.Say("method.unasked", r.Unasked)
+	}
+	return w.section("method", true, report.List{Items: []string{w.Say("method.hours"), sources, w.Say("method.windows"), w.Say("method.coverage"), w.Say("method.frozen"), w.Say("method.deviation"), w.Say("method.words"), w.Say("method.kept", report.Stamp(w.keptSince())), controls}}, gates, ms,
 		report.Heading{Text: w.Say("heading.made")}, report.Facts{Rows: facts}, report.Paragraph{Text: w.Say("method.evidence")})
 }
 

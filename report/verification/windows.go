@@ -52,7 +52,7 @@ func (h *history) windows(q *Request, evidence time.Time) (Windows, map[time.Tim
 		if len(f.Series)+len(f.Parts) > 0 {
 			w.Hours++
 		}
-		if s := find(f, power); hasPower && s != nil && f.Power.On > 0 && f.Power.Off == 0 {
+		if s := find(f, power); hasPower && s != nil && hostOn(f) {
 			draws = append(draws, s.Median)
 		}
 	}
@@ -63,7 +63,12 @@ func (h *history) windows(q *Request, evidence time.Time) (Windows, map[time.Tim
 
 	// The outage: the first time after the evidence that the host was off, or nothing answered, until it was on again.
 	after := h.within(evidence.UTC().Truncate(time.Hour), h.until)
-	down := func(f *health.HourFacts) bool { return f.Power.Off > 0 || f.Power.On == 0 }
+	down := func(f *health.HourFacts) bool {
+		if powerTold(f) {
+			return f.Power.Off > 0 || f.Power.On == 0
+		}
+		return f.Power.Off > 0 || !answered(f)
+	}
 	from := slices.IndexFunc(after, func(f *health.HourFacts) bool { return down(f) && f.At.Before(q.Incident.Add(lookBack)) })
 	switch {
 	case len(after) == 0:
@@ -130,6 +135,19 @@ func (h *history) explainedFault(q *Request, f *health.Fault) bool {
 	})
 }
 
+// powerTold tells whether an hour's source says if the host was on: rollups do not, nor what earlier versions wrote to InfluxDB.
+func powerTold(f *health.HourFacts) bool {
+	return f.Whole && !(f.Source.Elsewhere() && f.Power.On+f.Power.Off == 0 && f.Power.Unknown > 0)
+}
+
+// hostOn tells whether the host was on all through an hour, or the hour's source does not say that it was not.
+func hostOn(f *health.HourFacts) bool { return f.Power.Off == 0 && (f.Power.On > 0 || !powerTold(f)) }
+
+// answered tells whether a visit read anything in an hour.
+func answered(f *health.HourFacts) bool {
+	return slices.ContainsFunc(f.Ticks, func(t health.TickCount) bool { return t.Tier == health.TierReadings && t.Done+t.Late > 0 })
+}
+
 // worrying is an event after which a soak begins anew.
 func worrying(e *health.Event) bool {
 	// A momentary event of a fault is more evidence of it, not another.
@@ -142,7 +160,7 @@ func (h *history) kindOf(f *health.HourFacts, power seriesKey, hasPower bool, ba
 	case f.Power.Off > 0:
 		return hourOff
 	case f.Power.On == 0:
-		if !f.Whole && len(f.Series) > 0 {
+		if !powerTold(f) && len(f.Series) > 0 {
 			return hourUnknown
 		}
 		return hourUnread

@@ -16,6 +16,12 @@
 //     stores none for 400: writing the good ones again is right for both.
 //   - 413: the batch is divided, and later ones are smaller.
 //
+// # Reading back
+//
+// A [Reader] asks for what a Sink wrote, by InfluxQL at /query: a target's hours (counts, minima, maxima and medians are made by the server), events,
+// faults as the events tell of them, rollups and points. Answers come in parts of bounded size, and a query whose answer breaks off is asked again
+// from its beginning.
+//
 // Only the blocking API of influxdb-client-go is used: its asynchronous one counts a partial write as a success and keeps
 // what it could not send in memory only. Compression is ours and not the client's, whose gzip is a pipe: no length for
 // proxies that want one, and an unsynchronised error variable.

@@ -104,7 +104,8 @@ func (r *Reader) span(ctx context.Context, id health.TargetID) (first, last time
 
 // Hours calls f for each hour of a target that begins from <= At < to and of which there are points, in order. A zero time is no bound.
 // They are as the embedded store makes them of the same visits, but for this: a part that one visit both read and did not read is counted
-// once; a single tick that was skipped counts as missed; a longer run of them stands in the hour in which it begins.
+// once; a single tick that was skipped counts as missed; a longer run of them stands in the hour in which it begins; readings that stood still are seen
+// by the hour.
 func (r *Reader) Hours(ctx context.Context, id health.TargetID, from, to time.Time, f func(*health.HourFacts) error) error {
 	first, last, ok, err := r.span(ctx, id)
 	if err != nil || !ok {
@@ -426,6 +427,7 @@ func (m *hourMaker) done() []*health.HourFacts {
 		slices.SortFunc(h.Series, func(a, b health.HourSeries) int {
 			return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Unit, b.Unit))
 		})
+		h.ReadAsAWhole()
 		slices.SortFunc(h.Parts, func(a, b health.HourPart) int { return cmp.Compare(a.Component, b.Component) })
 		out = append(out, h)
 	}

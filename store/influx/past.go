@@ -37,7 +37,7 @@ func (r *Reader) EachEvent(ctx context.Context, id health.TargetID, since, until
 				ID: text(fieldEventID), Target: health.TargetID(s.Tags[tagTarget]), Component: health.ComponentID(s.Tags[tagComponent]),
 				Class: health.Class(s.Tags["class"]), Kind: health.Kind(s.Tags["kind"]), Severity: severity, Transition: health.Transition(text(fieldState)),
 				Message: text("message"), Rule: text("rule"), Source: text("source"), FaultID: text(fieldFaultID),
-				At: time.Unix(0, get(row, col["time"]).whole).UTC(), AtStart: get(row, col[fieldAtStart]).num == 1,
+				At: time.Unix(0, get(row, col["time"]).whole).UTC(), AtStart: get(row, col[fieldAtStart]).num == 1, From: r.Source(),
 			}
 			if t := text("source_time"); t != "" {
 				at, err := time.Parse(time.RFC3339Nano, t)

@@ -145,7 +145,10 @@ func (r *Reader) once(ctx context.Context, q string, f func(int, *rows) error) e
 		return final(&failure{text: fieldText(err.Error())})
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if token := r.o.Token.Reveal(); token != "" {
+	token := r.o.Token.Reveal()
+	if user, password, ok := strings.Cut(token, ":"); ok { // 1.8 reads no "Token user:password" with a space in it
+		req.SetBasicAuth(user, password)
+	} else if token != "" {
 		req.Header.Set("Authorization", "Token "+token)
 	}
 	broken := func(err error) error {

@@ -33,7 +33,7 @@ func TestBackupWhileVisitsAreRecorded(t *testing.T) {
 	}()
 	before, err := db.MaxSeq(t.Context())
 	must(t, err)
-	path := filepath.Join(to, fileName)
+	path := filepath.Join(to, FileName)
 	must(t, db.Backup(t.Context(), path))
 	cancel()
 	must(t, <-recorded)
@@ -67,7 +67,7 @@ func TestBackupOfAStoreNobodyWrites(t *testing.T) {
 	ro, err := OpenReadOnly(t.Context(), dir)
 	must(t, err)
 	defer ro.Close()
-	path := filepath.Join(t.TempDir(), fileName)
+	path := filepath.Join(t.TempDir(), FileName)
 	must(t, ro.Backup(t.Context(), path))
 	if n := len(storetest.All(t, openIn(t, filepath.Dir(path), Options{}))); n != 30 {
 		t.Errorf("%d visits", n)

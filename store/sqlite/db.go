@@ -56,7 +56,8 @@ type DB struct {
 var ErrClosed = errors.New("store is closed or read-only")
 
 const (
-	fileName = "dewline.db"
+	// FileName is that of a store in its folder.
+	FileName = "dewline.db"
 	lockName = "dewline.lock"
 )
 
@@ -84,7 +85,7 @@ func open(ctx context.Context, dir string, o Options, ms migrations) (_ *DB, err
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	if err := ms.refuseNewer(ctx, path); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
@@ -149,7 +150,7 @@ func OpenReadOnly(ctx context.Context, dir string) (_ *DB, err error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	db := &DB{
-		dir: dir, path: filepath.Join(dir, fileName), readOnly: true, closed: true, changed: make(chan struct{}),
+		dir: dir, path: filepath.Join(dir, FileName), readOnly: true, closed: true, changed: make(chan struct{}),
 		o: Options{Log: slog.New(slog.DiscardHandler)},
 	}
 	defer func() {

@@ -76,7 +76,7 @@ func writeFixture(t *testing.T, to string) {
 	if err := db.Close(); err != nil { // moves the WAL into the file
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, fileName))
+	data, err := os.ReadFile(filepath.Join(dir, FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func unpackFixture(t *testing.T, schema int, dir string) (holds []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, FileName), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	holds, err = os.ReadFile(fmt.Sprintf("testdata/schema-%d.json", schema))

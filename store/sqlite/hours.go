@@ -56,6 +56,28 @@ func (db *DB) Hours(ctx context.Context, id health.TargetID, from, to time.Time,
 	return nil
 }
 
+// WholeSince is the hour from which on the visits of a target are in the store; ok is false if there are none.
+func (db *DB) WholeSince(ctx context.Context, id health.TargetID) (at time.Time, ok bool, err error) {
+	err = db.snapshotTx(ctx, func(tx *sql.Tx) error {
+		n, err := targetNumber(ctx, tx, id)
+		if err != nil || n == 0 {
+			return err
+		}
+		var h sql.NullInt64
+		if err := tx.QueryRowContext(ctx, `SELECT min(hour) FROM (SELECT min(hour) AS hour FROM blocks WHERE target = ?1
+			UNION ALL SELECT min(hour) FROM fresh WHERE target = ?1)`, n).Scan(&h); err != nil || !h.Valid {
+			return err
+		}
+		dropped, _, err := metaInt(ctx, tx, metaDropped)
+		at, ok = hourTime(max(h.Int64, dropped)), true
+		return err
+	})
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("read since when %q is in the store: %w", id, err)
+	}
+	return at, ok, nil
+}
+
 // daysOf are the days of which there are visits or rollups.
 func daysOf(ctx context.Context, q querier, target, firstHour, lastHour int64) (days []int64, err error) {
 	firstDay, _ := dayOf(firstHour)
@@ -331,6 +353,7 @@ func rolledFacts(r *rolled, day int64, d *dict) []*health.HourFacts {
 	var out []*health.HourFacts
 	for _, h := range by {
 		sortSeries(h.Series)
+		h.ReadAsAWhole()
 		out = append(out, h)
 	}
 	return out

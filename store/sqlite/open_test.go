@@ -73,7 +73,7 @@ func TestForeignAndDamagedFilesAreRefused(t *testing.T) {
 	for name, b := range map[string]string{"no database": strings.Repeat("not a database ", 300), "half a page": "SQLite format 3\x00"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			path := filepath.Join(dir, fileName)
+			path := filepath.Join(dir, FileName)
 			if err := os.WriteFile(path, []byte(b), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -131,7 +131,7 @@ func TestMigration(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		copied, err := filepath.Glob(filepath.Join(dir, fileName+".before-schema-*"))
+		copied, err := filepath.Glob(filepath.Join(dir, FileName+".before-schema-*"))
 		if err != nil || len(copied) != 1 {
 			t.Fatalf("copies: %q, %v", copied, err)
 		}
@@ -140,7 +140,7 @@ func TestMigration(t *testing.T) {
 		}
 		// The copy is the store as it was: this program opens it.
 		old := t.TempDir()
-		if err := os.Rename(copied[0], filepath.Join(old, fileName)); err != nil {
+		if err := os.Rename(copied[0], filepath.Join(old, FileName)); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := openIn(t, old, Options{}).MaxSeq(t.Context()); err != nil || n != 1 {
@@ -276,11 +276,11 @@ func TestReadOnlyAfterACrash(t *testing.T) {
 	record(t, db, storetest.NewMachine("t", 4, 1).Visit(start))
 	// What a killed daemon leaves: the visit is in the WAL alone. Read by another process, as raw files must be.
 	for _, suffix := range []string{"", "-wal"} {
-		out, err := exec.Command("cat", filepath.Join(dir, fileName+suffix)).Output()
+		out, err := exec.Command("cat", filepath.Join(dir, FileName+suffix)).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(left, fileName+suffix), out, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(left, FileName+suffix), out, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
