@@ -214,3 +214,44 @@ func compareVariant(t *testing.T, file string, variant int, expand bool) {
 		Tiers: health.EveryTier, LogLimit: -1, Memory: snap.Memory, Cursors: snap.NextCursors,
 	}))
 }
+
+// TestIDsSurviveAnotherOrder: a BMC that lists what it has in another order, and one link twice, has the same machine.
+func TestIDsSurviveAnotherOrder(t *testing.T) {
+	all := captures(t)
+	for _, c := range sample(t, "another order", slices.Sorted(maps.Keys(all)), 3, func(c string) string { return c }) {
+		t.Run(c, func(t *testing.T) {
+			t.Parallel()
+			_, raw, err := loadTree(all[c])
+			if err != nil {
+				t.Fatal(err)
+			}
+			lists := 0
+			other := rewrite(t, raw, func(key string, v any) any {
+				members := list(v)
+				if key != "Members" || len(members) < 2 || strings.Contains(str(asDoc(members[0]), "@odata.id"), "/LogServices/") {
+					return v
+				}
+				lists++
+				members = slices.Clone(members)
+				slices.Reverse(members)
+				return append(members, members[0])
+			})
+			t.Logf("%d lists", lists) // a stock OpenBMC without a machine has none
+			srv, err := bmcsim.ServeTree(other, bmcsim.RedfishOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = srv.Close() })
+			before := fullVisit(t, all[c])
+			sameIDs(t, "another order, met anew", before, read(t, open(t, srv), full))
+			sameIDs(t, "another order, known before", before, read(t, open(t, srv), health.Request{
+				Tiers: health.EveryTier, LogLimit: -1, Memory: slices.Clone(before.Memory), Cursors: before.NextCursors,
+			}))
+		})
+	}
+}
+
+func asDoc(v any) doc {
+	d, _ := v.(doc)
+	return d
+}
