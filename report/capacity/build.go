@@ -39,6 +39,11 @@ func Build(ctx context.Context, r report.FleetReader, q Request) (*Report, error
 	if !f.first.IsZero() {
 		out.Days = q.Until.Sub(f.first).Hours() / 24
 	}
+	runs, err := r.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.Stopped = stopped(runs, f.first, q.Until)
 	for _, s := range f.servers {
 		out.Servers = append(out.Servers, f.server(s))
 		out.Simulated = out.Simulated || s.target.Origin != health.OriginReal
@@ -64,6 +69,25 @@ func Build(ctx context.Context, r report.FleetReader, q Request) (*Report, error
 	})
 	out.decide(f)
 	return out, out.inEnglish()
+}
+
+// stopped is how long of a time none of the runs covers; nil if no run is known of.
+func stopped(runs []report.Run, from, until time.Time) *float64 {
+	if len(runs) == 0 || from.IsZero() {
+		return nil
+	}
+	var spans []span
+	for _, x := range runs {
+		s := span{x.Started, x.Ended}
+		if s.from.Before(from) {
+			s.from = from
+		}
+		if s.to.After(until) {
+			s.to = until
+		}
+		spans = append(spans, s)
+	}
+	return new((until.Sub(from) - covered(spans)).Hours())
 }
 
 // read reads the window, and closes each day of each group when it is over, also those of which nothing was read.

@@ -259,6 +259,17 @@ func TestCoveredTimeCountsOverlapsOnce(t *testing.T) {
 	}
 }
 
+func TestTheTimeInWhichDewlineDidNotRun(t *testing.T) {
+	at := func(h int) time.Time { return dawn.Add(time.Duration(h) * time.Hour) }
+	runs := []report.Run{{Started: at(-9), Ended: at(2)}, {Started: at(5), Ended: at(6)}, {Started: at(8), Ended: at(99)}}
+	if got := stopped(runs, at(0), at(10)); got == nil || *got != 5 {
+		t.Error(got)
+	}
+	if got := stopped(nil, at(0), at(10)); got != nil {
+		t.Errorf("no run is known of: %v", *got)
+	}
+}
+
 func TestACounterThatIsResetCountsFromZero(t *testing.T) {
 	days := line(6, func(d int) float64 { return []float64{10, 14, 2, 2, 9, 0}[d] })
 	if all, late := gainOf(days, dawn.Add(3*24*time.Hour)); all != 4+2+7 || late != 7 {

@@ -174,6 +174,9 @@ func (out *Report) unseen(d *Decision, f *fleet) {
 	if asked := f.q.Until.Sub(f.q.From).Hours() / 24; out.Days < 0.95*asked && out.Days >= minTrendDays {
 		add("unseen.window", out.Days, asked)
 	}
+	if out.Stopped != nil && *out.Stopped >= 0.5 {
+		add("unseen.stopped", *out.Stopped)
+	}
 	if n := len(f.q.NeverRead); n > 0 {
 		add("unseen.never", n, some(names(f.q.NeverRead)))
 	}

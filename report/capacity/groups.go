@@ -62,7 +62,8 @@ const minRead = 0.95
 type group struct {
 	Group
 	budget  *Budget
-	members int // that are to be read, since they were first read
+	paired  bool // a feed with a partner
+	members int  // that are to be read, since they were first read
 	first   time.Time
 
 	sum  [health.StepsPerDay]float64
@@ -142,7 +143,7 @@ func (f *fleet) joinFeeds() {
 	for i := range f.q.Feeds {
 		x := &f.q.Feeds[i]
 		g := newGroup("feed", x.Site, x.Name)
-		g.budget = &x.Budget
+		g.budget, g.paired = &x.Budget, x.Partner != ""
 		feeds = append(feeds, g)
 	}
 	pairs := map[string]*group{}

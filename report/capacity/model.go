@@ -91,6 +91,8 @@ type Report struct {
 	DataFrom    time.Time     `json:"data_from,omitzero"` // the first reading in that time
 	Days        float64       `json:"days_with_data"`     // from DataFrom to Until
 	Step        float64       `json:"step_seconds"`
+	// Stopped is for how long of the time with data dewline did not run; nil: the source does not tell.
+	Stopped *float64 `json:"dewline_not_running_hours,omitempty"`
 
 	Decision    Decision     `json:"decision"`
 	Servers     []Server     `json:"servers"`

@@ -351,6 +351,22 @@ func (o *oracle) groups() {
 	}
 	o.whatIf("what_if[rack|bontang|A1|add 4 x web]", plus, a1, 4, 1300, 0.95)
 	o.whatIf("what_if[rack|bontang|A1|remove 1 x web-2]", minus, a1, -1, 1300, 0.95)
+	sum := func(parts ...[]float64) []float64 {
+		out := make([]float64, all)
+		for k := range out {
+			for _, p := range parts {
+				out[k] += p[k]
+			}
+		}
+		return out
+	}
+	web := sum(d["web-1"], d["web-2"]) // two more of each; a feed with a partner has half of what they draw
+	o.whatIf("what_if[feed|left|add 4 x web]", sum(w11, w21, web), sum(w11, w21), 4, 700, 0.95)
+	o.whatIf("what_if[feed|right|add 4 x web]", sum(w12, w22, web), sum(w12, w22), 4, 650, 0.95)
+	o.whatIf("what_if[feeds|left + right|add 4 x web]", sum(w11, w21, w12, w22, web, web), sum(w11, w21, w12, w22), 4, 650, 0.95)
+	o.whatIf("what_if[feed|left|remove 1 x web-2]", w11, sum(w11, w21), -1, 700, 0.95)
+	o.whatIf("what_if[feed|right|remove 1 x web-2]", w12, sum(w12, w22), -1, 650, 0.95)
+	o.whatIf("what_if[feeds|left + right|remove 1 x web-2]", sum(w11, w12), sum(w11, w21, w12, w22), -1, 650, 0.95)
 	two := make([]float64, all)
 	for k := range two { // nothing of nas-1 is known
 		two[k] = math.NaN()

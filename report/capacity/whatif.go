@@ -40,7 +40,7 @@ func (f *fleet) imagine() {
 			continue
 		}
 		for _, g := range f.groups {
-			if !c.concerns(g, sites) {
+			if !c.concerns(f, g, sites) {
 				continue
 			}
 			x := newGroup(g.Kind, g.Site, g.Name)
@@ -52,9 +52,16 @@ func (f *fleet) imagine() {
 	f.groups = append(f.groups, made...)
 }
 
-// concerns tells whether a change is to be seen in a group: its racks, or all of the site if none are named, and the site.
-func (c *Change) concerns(g *group, sites map[string]bool) bool {
+// concerns tells whether a change is to be seen in a group: its racks, or all of the site if none are named, their feeds, and the site.
+func (c *Change) concerns(f *fleet, g *group, sites map[string]bool) bool {
 	switch g.Kind {
+	case "feed", "feeds": // those of the racks
+		return slices.ContainsFunc(g.of(f), func(s *server) bool {
+			if len(c.Racks) > 0 {
+				return slices.Contains(c.Racks, Place{s.target.Site, s.target.Rack})
+			}
+			return sites[s.target.Site]
+		})
 	case "site":
 		return sites[g.Site] || slices.ContainsFunc(c.Racks, func(p Place) bool { return p.Site == g.Site })
 	case "rack":
@@ -69,6 +76,9 @@ func (c *Change) concerns(g *group, sites map[string]bool) bool {
 // build puts the members of g into x, and the change with them.
 func (c *Change) build(x, g *group, f *fleet, like []*server) {
 	each := float64(c.N) / float64(len(like))
+	if g.Kind == "feed" && g.paired {
+		each /= 2 // the other one has the other half
+	}
 	members := g.of(f)
 	if c.N < 0 { // the first so many of them that stand there are taken away
 		left := -c.N
@@ -81,7 +91,12 @@ func (c *Change) build(x, g *group, f *fleet, like []*server) {
 		})
 		each = 0
 	}
+	onFeed := g.Kind == "feed" || g.Kind == "feeds"
 	for _, s := range members {
+		if k := slices.IndexFunc(s.feeds, func(p feedPart) bool { return p.group == g }); onFeed {
+			s.feeds = append(s.feeds, feedPart{group: x, places: s.feeds[k].places})
+			continue
+		}
 		w := 1.0
 		if slices.Contains(like, s) {
 			w += each
@@ -92,8 +107,8 @@ func (c *Change) build(x, g *group, f *fleet, like []*server) {
 	if each == 0 {
 		return
 	}
-	for _, s := range like { // they stand elsewhere: only what they draw counts here
-		if !slices.Contains(members, s) {
+	for _, s := range like { // on a feed, or where they do not stand, only what they draw counts
+		if onFeed || !slices.Contains(members, s) {
 			s.memberships = append(s.memberships, membership{group: x, weight: each})
 		}
 	}
