@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -25,25 +26,34 @@ func (db *DB) Days(ctx context.Context, from, until time.Time, want []health.Day
 		}
 		reads[i] = dayReader{query: &want[i], number: n, from: from, until: until}
 	}
+	slots, workers := make([]daySlot, min(dayChunk, len(want))), dayWorkers()
 	for day := from.UTC().Truncate(24 * time.Hour); day.Before(until); day = day.Add(24 * time.Hour) {
-		for i := range reads {
+		for first := 0; first < len(reads); first += dayChunk {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			facts, err := reads[i].read(ctx, db, day)
-			if err != nil {
-				return fmt.Errorf("read %s of %q: %w", day.Format(time.DateOnly), want[i].Target, err)
-			}
-			if facts == nil {
-				continue
-			}
-			if err := f(facts); err != nil {
-				return err
+			some := reads[first:min(first+dayChunk, len(reads))]
+			if err := db.chunk(ctx, day, some, slots, workers, func(x *health.DayFacts) error {
+				if err := f(x); err != nil {
+					return given{err}
+				}
+				return nil
+			}); err != nil {
+				if by, ok := errors.AsType[given](err); ok {
+					return by.error
+				}
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				return fmt.Errorf("read %s: %w", day.Format(time.DateOnly), err)
 			}
 		}
 	}
 	return nil
 }
+
+// given is an error of the one who asked.
+type given struct{ error }
 
 // dayReader reads the days of one target.
 type dayReader struct {

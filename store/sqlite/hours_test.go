@@ -218,7 +218,8 @@ func TestHoursCountWhatTheVisitsSay(t *testing.T) {
 	must(t, db.retain(t.Context(), start.Add(1000*time.Hour)))
 	for _, h := range want {
 		h.Whole, h.Power, h.Parts, h.Gaps = false, health.PowerCount{}, nil, 0
-		h.FirstAt, h.LastAt, h.Still = time.Time{}, time.Time{}, nil
+		h.FirstAt, h.LastAt, h.Still, h.Source = time.Time{}, time.Time{}, nil, health.HourOfRollups
+		h.ReadAsAWhole()
 		for i := range h.Series {
 			h.Series[i].First = 0
 		}

@@ -174,6 +174,28 @@ func decodeRollup(data []byte, wanted func(id uint32) bool) (*rolled, error) {
 }
 
 func decodeRolled(plain []byte, wanted func(id uint32) bool) (*rolled, error) {
+	var all []rolledSeries
+	r, err := walkRolled(plain, func(id uint32, one *columnsReader, at []uint32, hours []int) (bool, error) {
+		if wanted != nil && !wanted(id) {
+			return true, nil
+		}
+		s := rolledSeries{id: id}
+		one.rolledSeries(&s, at, hours)
+		if err := errors.Join(one.head.end(), one.data.end()); err != nil {
+			return false, err
+		}
+		all = append(all, s)
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.series = all
+	return r, nil
+}
+
+// walkRolled calls f with what is to be decoded of each series, until it is false, and reads the rest.
+func walkRolled(plain []byte, f func(id uint32, one *columnsReader, at []uint32, hours []int) (bool, error)) (*rolled, error) {
 	w := wire{b: plain}
 	c := &columnsReader{head: wire{b: w.bytes()}}
 	c.data = wire{b: w.b}
@@ -211,15 +233,9 @@ func decodeRolled(plain []byte, wanted func(id uint32) bool) (*rolled, error) {
 		if err := c.failed(); err != nil {
 			return nil, err
 		}
-		if wanted != nil && !wanted(id) {
-			continue
+		if more, err := f(id, one, sets[which[i]], hours[ofHours[i]]); err != nil || !more {
+			return r, err
 		}
-		s := rolledSeries{id: id}
-		one.rolledSeries(&s, sets[which[i]], hours[ofHours[i]])
-		if err := errors.Join(one.head.end(), one.data.end()); err != nil {
-			return nil, err
-		}
-		r.series = append(r.series, s)
 	}
 	r.ticks = c.ticks()
 	for range c.head.count(len(c.head.b)) {
