@@ -31,6 +31,8 @@ const (
 	onceDir    = "DEWLINE_TEST_ONCE_DIR"
 	onceInflux = "DEWLINE_TEST_ONCE_INFLUX"
 	onceBMCs   = "DEWLINE_TEST_ONCE_BMCS"
+	// oncePerWorld bounds what one store and one InfluxDB hold.
+	oncePerWorld = 50
 	// onceTail is how many of a log's entries may be unread: fewer than the smallest log of the test holds.
 	onceTail = 8
 )
@@ -146,7 +148,7 @@ func onceFollow(ctx context.Context, c *collector.Collector, db *sqlite.DB, b *o
 	for n := 0; ctx.Err() == nil; n++ {
 		now := time.Now()
 		due := map[health.Tier]time.Time{health.TierEvents: now}
-		if n%4 == 0 {
+		if n%4 == 1 { // the log first: most daemons of this test do not live for long
 			due[health.TierReadings] = now
 		}
 		if n%16 == 8 {
@@ -165,10 +167,22 @@ func onceFollow(ctx context.Context, c *collector.Collector, db *sqlite.DB, b *o
 func TestKilledDaemonLosesAndDoublesNoEvent(t *testing.T) {
 	t.Parallel()
 	kills, r, _ := storetest.Kills(t, storetest.KillEvents)
+	for done := 0; done < kills && !t.Failed(); done += oncePerWorld {
+		onceWorld(t, r, min(oncePerWorld, kills-done))
+	}
+}
+
+// onceWorld kills the daemon of a new room some times, and holds what was recorded and delivered against what the BMCs logged.
+func onceWorld(t *testing.T, r *rand.Rand, kills int) {
+	t.Helper()
 	server := influxtest.Start(t)
 	server.Query("", "CREATE DATABASE hw")
 	dir := t.TempDir()
-	bmcs := onceRoom(t)
+	machines := 4
+	if os.Getenv("DEWLINE_KILLS") != "" { // asked for
+		machines = 6
+	}
+	bmcs := onceRoom(t, machines)
 	made, _, err := openOnce(t.Context(), dir, server.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -204,13 +218,13 @@ func TestKilledDaemonLosesAndDoublesNoEvent(t *testing.T) {
 		}
 		onceRun(t, dir, server.URL, bmcs, func(ended <-chan error) {
 			// Killed after so much work, at times before the first visit is over.
-			onceWork(t, bmcs, ended, r.IntN(80))
+			onceWork(t, bmcs, ended, r.IntN(30))
 			for _, b := range bmcs {
 				if r.IntN(2) == 0 {
 					b.stir(t, r, store)
 				}
 			}
-			onceWork(t, bmcs, ended, r.IntN(180))
+			onceWork(t, bmcs, ended, r.IntN(30+100*(k%2)))
 			time.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
 		})
 		if k%12 == 7 {
@@ -269,8 +283,9 @@ func (b *onceBMC) stir(t *testing.T, r *rand.Rand, store *sqlite.DB) {
 		b.cleared++
 		b.note()
 	}
+	before := len(b.truth) - unread // in the store at least
 	for range r.IntN(4) {
-		if unread = len(b.truth) - onceStored(t, store, b.Name); unread >= onceTail {
+		if len(b.truth)-before >= onceTail {
 			return
 		}
 		b.happen(r)
@@ -308,7 +323,7 @@ func onceAllRead(t *testing.T, store *sqlite.DB, bmcs []*onceBMC) bool {
 }
 
 // onceRoom serves machines of both protocols, some with logs so short that they wrap.
-func onceRoom(t *testing.T) []*onceBMC {
+func onceRoom(t *testing.T, machines int) []*onceBMC {
 	t.Helper()
 	var bmcs []*onceBMC
 	for i, x := range []struct {
@@ -316,9 +331,10 @@ func onceRoom(t *testing.T) []*onceBMC {
 		driver  string
 		room    int // of its log; 0: as it comes
 	}{
-		{bmcsim.ProfileLegacy, health.DriverRedfish, 0}, {bmcsim.ProfileModern, health.DriverRedfish, 24}, {bmcsim.ProfileMixed, health.DriverRedfish, 40},
-		{bmcsim.ProfileWhitebox, health.DriverIPMI, 0}, {bmcsim.ProfileBoard, health.DriverIPMI, 24}, {bmcsim.ProfileBlade, health.DriverIPMI, 40},
-	} {
+		{bmcsim.ProfileLegacy, health.DriverRedfish, 0}, {bmcsim.ProfileModern, health.DriverRedfish, 24},
+		{bmcsim.ProfileWhitebox, health.DriverIPMI, 0}, {bmcsim.ProfileBoard, health.DriverIPMI, 24},
+		{bmcsim.ProfileMixed, health.DriverRedfish, 40}, {bmcsim.ProfileBlade, health.DriverIPMI, 40},
+	}[:machines] {
 		b := &onceBMC{Name: fmt.Sprintf("db-%d", i), Driver: x.driver, machine: bmcsim.NewMachine(x.profile, fmt.Sprintf("db-%d", i), uint64(i))}
 		if x.room > 0 {
 			b.machine.SetLogCapacity(x.room, true)

@@ -3,11 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,13 +53,18 @@ func (p *program) eventsCommand() *cobra.Command {
 		Short: "what changed: each event once, in the order in which it was recorded",
 		Long: `Events lists what changed in the last 24 hours, or since --since, in the order in which it was recorded. With --follow it
 goes on, from the store alone, whether or not a daemon runs: first what --since asks for, or nothing of before, then each event once
-as it is recorded, until Ctrl-C.`,
+as it is recorded, until Ctrl-C.
+
+--fail-on exits with 4 if one of the listed events began something, made it worse or happened, and is at least that grave; whether it
+is over since does not matter (dewline faults tells what is open).`,
 		Example: `  dewline events --since 7d --rack A1
   dewline events --follow --severity warning
+  dewline events --since 1h --kind leak_detected --fail-on warning
   dewline events --follow -o json | jq .message`,
 	}
 	store, match, span := newStoreFlags(cmd), newMatchFlags(cmd), newSpanFlags(cmd, "")
-	follow := cmd.Flags().BoolP("follow", "f", false, "go on with what is recorded from now on")
+	fail := failOnFlag(cmd, "one of these began or got worse and is")
+	follow := followFlag(cmd)
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		m, err := match.matcher()
@@ -75,8 +76,12 @@ as it is recorded, until Ctrl-C.`,
 		if err != nil {
 			return err
 		}
-		if *follow && !until.IsZero() {
-			return usageError("--follow has no end: leave out --until")
+		if err := followAlone(*follow, *fail, until); err != nil {
+			return err
+		}
+		least, err := failOn(*fail)
+		if err != nil {
+			return err
 		}
 		db, err := store.open(cmd.Context())
 		if err != nil {
@@ -94,7 +99,13 @@ as it is recorded, until Ctrl-C.`,
 			since = now.Add(-24 * time.Hour)
 		}
 		l := &eventLister{p: p, db: db, match: m, since: since, until: until, json: *output == "json", places: places, live: *follow}
-		return l.run(cmd.Context())
+		if err := l.run(cmd.Context()); err != nil {
+			return err
+		}
+		if least > 0 && l.worst >= least {
+			return &exitError{code: exitFaults}
+		}
+		return nil
 	}
 	return cmd
 }
@@ -109,6 +120,7 @@ type eventLister struct {
 	places       map[health.TargetID]health.Target
 	cursor       int64
 	printed      int
+	worst        health.Severity // of what began, got worse or happened
 }
 
 const eventPage = 500
@@ -129,7 +141,7 @@ func (l *eventLister) run(ctx context.Context) error {
 	if err := l.drain(ctx); err != nil {
 		return err
 	}
-	return l.follow(ctx)
+	return follow(ctx, l.db.Dir(), l.drain)
 }
 
 // chosen tells whether an event is asked for.
@@ -186,6 +198,12 @@ func (l *eventLister) pages(ctx context.Context, f func(*health.NumberedEvent, *
 				return err
 			}
 			if ok {
+				if e.Transition != health.Cleared && e.Transition != health.Unmonitored && e.Transition != health.Deescalated {
+					// What is not known to be harmless is not harmless.
+					if l.worst = max(l.worst, e.Severity); e.Severity == health.SeverityUnknown {
+						l.worst = health.SeverityCritical
+					}
+				}
 				if err := f(e, t); err != nil {
 					return err
 				}
@@ -240,57 +258,4 @@ func (l *eventLister) line(e *health.Event, t *health.Target) error {
 	}
 	_, err := fmt.Fprintln(l.p.stdout, text)
 	return err
-}
-
-const (
-	// followEvery is how often a follower looks whether the store's files changed: two looks at a file, no query.
-	followEvery = 500 * time.Millisecond
-	// followAnyway is how often it asks the store even so.
-	followAnyway = 30 * time.Second
-)
-
-// follow goes on until ctx ends. The daemon is another process: that it wrote shows in the time and size of its files.
-func (l *eventLister) follow(ctx context.Context) error {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
-	seen, asked := storeMark(l.db.Dir()), time.Now()
-	if err := l.drain(ctx); err != nil { // what came before the mark
-		return err
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-		mark := storeMark(l.db.Dir())
-		if mark == seen && time.Since(asked) < followAnyway {
-			continue
-		}
-		seen, asked = mark, time.Now()
-		if err := l.drain(ctx); err != nil {
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err()
-			}
-			return err
-		}
-	}
-}
-
-type fileMark struct {
-	size int64
-	at   time.Time
-}
-
-// storeMark changes with every commit to a store.
-func storeMark(dir string) [2]fileMark {
-	var m [2]fileMark
-	for i, name := range [...]string{"dewline.db-wal", "dewline.db"} {
-		if st, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			m[i] = fileMark{st.Size(), st.ModTime()}
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			m[i] = fileMark{-1, time.Now()} // cannot be seen: ask
-		}
-	}
-	return m
 }

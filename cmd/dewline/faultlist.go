@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"dewline/health"
@@ -62,4 +65,62 @@ func (l *faultList) read(ctx context.Context, db *sqlite.DB, now time.Time) ([]s
 		docs = append(docs, d)
 	}
 	return docs, nil
+}
+
+// followFaults tells the open faults, and then what becomes of each, until ctx ends.
+func (p *program) followFaults(ctx context.Context, db *sqlite.DB, l *faultList, asJSON bool) error {
+	type told struct {
+		state string
+		doc   storedFaultDoc
+	}
+	known := map[string]told{}
+	tell := func(d storedFaultDoc) error {
+		if asJSON {
+			return p.faultDocs(d)
+		}
+		at := cmp.Or(d.Cleared, d.Changed, d.Opened)
+		line := fmt.Sprintf("%-20s  %s  %-11s  %-8s  %s%s %s %s: %s", toSecond(at), d.ID[:min(shortID, len(d.ID))], d.State, d.Severity, d.Target, originMark(d.Origin),
+			d.Component, d.Kind, d.Message)
+		if notes := faultNotes(&d); len(notes) > 0 {
+			line += " (" + strings.Join(notes, ", ") + ")"
+		}
+		_, err := fmt.Fprintln(p.stdout, cellText(line))
+		return err
+	}
+	return follow(ctx, db.Dir(), func(ctx context.Context) error {
+		docs, err := l.read(ctx, db, time.Now())
+		if err != nil {
+			return err
+		}
+		here := map[string]bool{}
+		for _, d := range docs {
+			here[d.ID] = true
+			state := fmt.Sprint(d.State, d.Severity, faultNotes(&d))
+			if known[d.ID].state == state {
+				continue
+			}
+			known[d.ID] = told{state, d}
+			if err := tell(d); err != nil {
+				return err
+			}
+		}
+		for id, before := range known {
+			if here[id] {
+				continue
+			}
+			delete(known, id)
+			f, err := db.FaultNow(ctx, id)
+			if err != nil {
+				return err
+			}
+			if f == nil || !f.Closed() {
+				continue // less grave than asked for, by now
+			}
+			t := health.Target{ID: f.Target, Site: before.doc.Site, Rack: before.doc.Rack, Origin: before.doc.Origin}
+			if err := tell(newStoredFaultDoc(f, &t)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -52,19 +52,22 @@ func (p *program) faultsCommand() *cobra.Command {
 		Use:   "faults",
 		Short: "what is broken: open faults, and with --closed those of before",
 		Long: `Faults lists the open faults that the store knows, the worst first, also while the daemon runs. --closed lists those that
-are over, newest last; both flags together list all. Times choose by when a fault opened.
+are over, newest last; both flags together list all. Times choose by when a fault opened. --follow tells the open faults, and then
+each again when it opens, changes or is over, until Ctrl-C; what came and went between two looks at the store is in dewline events.
 
 --fail-on exits with 4 if one of the listed faults is open and at least that grave. Faults that are acknowledged or silenced do
 not count for it, and it says how many those were; with --count-muted they count too.`,
 		Example: `  dewline faults
   dewline faults --rack A1 --severity critical -o json
   dewline faults --closed --since 7d --kind leak_detected
+  dewline faults --follow --severity warning
   dewline faults --fail-on critical || page-someone`,
 	}
 	store, match, span := newStoreFlags(cmd), newMatchFlags(cmd), newSpanFlags(cmd, "")
 	open := cmd.Flags().Bool("open", false, "open faults (what is listed without a flag)")
 	closed := cmd.Flags().Bool("closed", false, "faults that are over: cleared, or no longer watched")
-	fail := failOnFlag(cmd)
+	fail := failOnFlag(cmd, "one of these is open that is")
+	follow := followFlag(cmd)
 	countMuted := cmd.Flags().Bool("count-muted", false, "with --fail-on, also count faults that are acknowledged or silenced")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -81,6 +84,12 @@ not count for it, and it says how many those were; with --count-muted they count
 		if err != nil {
 			return err
 		}
+		if err := followAlone(*follow, *fail, until); err != nil {
+			return err
+		}
+		if *follow && (*closed || *open) {
+			return usageError("--follow tells open faults, and when they are over: leave out --open and --closed")
+		}
 		if *countMuted && least == 0 {
 			return usageError("--count-muted says what --fail-on counts: give that too")
 		}
@@ -90,17 +99,16 @@ not count for it, and it says how many those were; with --count-muted they count
 			return err
 		}
 		defer db.Close()
+		if *follow {
+			return p.followFaults(cmd.Context(), db, &l, *output == "json")
+		}
 		docs, err := l.read(cmd.Context(), db, now)
 		if err != nil {
 			return err
 		}
 		if *output == "json" {
-			enc := json.NewEncoder(p.stdout)
-			enc.SetEscapeHTML(false)
-			for _, d := range docs {
-				if err := enc.Encode(d); err != nil {
-					return err
-				}
+			if err := p.faultDocs(docs...); err != nil {
+				return err
 			}
 		} else if err := p.printFaults(docs, &l); err != nil {
 			return err
@@ -108,6 +116,17 @@ not count for it, and it says how many those were; with --count-muted they count
 		return p.failOnFaults(docs, least, *countMuted)
 	}
 	return cmd
+}
+
+func (p *program) faultDocs(docs ...storedFaultDoc) error {
+	enc := json.NewEncoder(p.stdout)
+	enc.SetEscapeHTML(false)
+	for _, d := range docs {
+		if err := enc.Encode(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // failOnFaults is exit code 4 if one of the faults is at least so grave, and says what it left out.

@@ -202,8 +202,8 @@ func (f storeFlags) open(ctx context.Context) (*sqlite.DB, error) {
 }
 
 // failOnFlag is --fail-on.
-func failOnFlag(cmd *cobra.Command) *string {
-	s := cmd.Flags().String("fail-on", "", "exit with 4 if one of these is open that is at least `severity`: warning or critical")
+func failOnFlag(cmd *cobra.Command, what string) *string {
+	s := cmd.Flags().String("fail-on", "", "exit with 4 if "+what+" at least `severity`: warning or critical")
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"warning", "critical"}, cobra.ShellCompDirectiveNoFileComp))
 	return s
 }

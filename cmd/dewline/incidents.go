@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -24,64 +23,73 @@ type incidentDoc struct {
 	health.Incident
 }
 
-// incidentFlags are what `incidents` and `incidents show` have in common.
-type incidentFlags struct {
-	config, dataDir *string
-	output          *format
-}
-
-func newIncidentFlags(cmd *cobra.Command) incidentFlags {
-	return incidentFlags{configFlag(cmd), cmd.Flags().String("data-dir", "", "read this data_dir, without a configuration"), outputFlag(cmd)}
-}
-
-func (f incidentFlags) open(ctx context.Context) (*sqlite.DB, error) {
-	dir := *f.dataDir
-	if dir == "" {
-		cfg, err := loadConfig(*f.config)
-		if err != nil {
-			return nil, err
-		}
-		dir = cfg.DataDir
-	}
-	return openStore(ctx, dir)
-}
-
 func (p *program) incidentsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "incidents",
 		Short: "faults of several targets that belong together: water that spreads, and what looks like it",
 		Long: `Incidents lists what happened to neighbouring targets within a short time, newest last: a leak and what it did next door,
 condensation, or silence of many at once. It reads the store, also while the daemon runs. Each incident says by which rule and on
-what evidence it was found, and what else looks like it (docs/MOISTURE.md). incidents show ID tells one of them in full.`,
-		Example: "  dewline incidents\n  dewline incidents --open -o json\n  dewline incidents show 5b1e",
+what evidence it was found, and what else looks like it (docs/MOISTURE.md). incidents show ID tells one of them in full.
+
+An incident is listed if one of its targets is where the filters say, and a piece of its evidence of that class and kind; --severity is
+that of the incident. --since goes by when it changed last, --until by when it opened. --follow tells those that are open, or that
+changed since --since, and then, until Ctrl-C, an incident again whenever its state, cause, severity or number of targets changes. --fail-on exits with 4 if one of those listed is open
+and at least that grave.`,
+		Example: `  dewline incidents
+  dewline incidents --open --rack A1 -o json
+  dewline incidents --follow
+  dewline incidents --fail-on critical || page-someone
+  dewline incidents show 5b1e`,
+		Args: cobra.NoArgs,
 	}
-	f := newIncidentFlags(cmd)
+	store, match, span := newStoreFlags(cmd), newMatchFlags(cmd), newSpanFlags(cmd, "")
 	open := cmd.Flags().Bool("open", false, "only those that are not over")
-	target := cmd.Flags().String("target", "", "only those that concern this `target`")
-	rack := cmd.Flags().String("rack", "", "only those that concern this `rack`")
-	since := cmd.Flags().String("since", "", "only those that changed since: a `time` (RFC 3339), or how long ago (\"24h\", \"7d\")")
+	fail := failOnFlag(cmd, "one of these is open that is")
+	follow := followFlag(cmd)
+	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		choose := health.IncidentFilter{Open: *open, Target: health.TargetID(*target), Rack: *rack}
-		if *since != "" {
-			t, err := timeOrAge(*since, time.Now())
-			if err != nil {
-				return usageError("--since %w", err)
-			}
-			choose.Since = t
-		}
-		db, err := f.open(cmd.Context())
+		m, err := match.matcher()
 		if err != nil {
 			return err
 		}
-		defer db.Close()
-		found, err := db.Incidents(cmd.Context(), choose)
+		l := &incidentLister{p: p, match: m, choose: health.IncidentFilter{Open: *open}, json: *output == "json"}
+		if l.choose.Since, l.choose.Until, err = span.span(time.Now()); err != nil {
+			return err
+		}
+		if err := followAlone(*follow, *fail, l.choose.Until); err != nil {
+			return err
+		}
+		least, err := failOn(*fail)
 		if err != nil {
 			return err
 		}
-		if *f.output == "json" {
-			return p.incidentDocs(found)
+		if l.db, err = store.open(cmd.Context()); err != nil {
+			return err
 		}
-		return p.listIncidents(found)
+		defer l.db.Close()
+		places, err := l.db.Places(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := known(&m, places); err != nil {
+			return err
+		}
+		if *follow {
+			return l.follow(cmd.Context())
+		}
+		found, err := l.find(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if l.json {
+			err = p.incidentDocs(found)
+		} else {
+			err = p.listIncidents(found)
+		}
+		if err != nil {
+			return err
+		}
+		return failOnIncidents(found, least)
 	}
 	cmd.AddCommand(p.incidentCommand())
 	return cmd
@@ -100,9 +108,9 @@ func (p *program) incidentCommand() *cobra.Command {
 			return nil
 		},
 	}
-	f := newIncidentFlags(cmd)
+	store, output := newStoreFlags(cmd), outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		db, err := f.open(cmd.Context())
+		db, err := store.open(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -116,24 +124,12 @@ func (p *program) incidentCommand() *cobra.Command {
 			return usageError("the store knows no incident %q: `dewline incidents` lists them", args[0])
 		case len(found) > 1 && found[0].ID != args[0]:
 			return usageError("%d incidents begin with %q: give more of the ID", len(found), args[0])
-		case *f.output == "json":
+		case *output == "json":
 			return p.incidentDocs(found[:1])
 		}
 		return p.showIncident(&found[0])
 	}
 	return cmd
-}
-
-// timeOrAge reads a time, or how long before now one was.
-func timeOrAge(text string, now time.Time) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	d, err := config.ParseDuration(text)
-	if err != nil || d < 0 {
-		return time.Time{}, fmt.Errorf("%q is neither a time (2026-11-23T07:00:00Z) nor a duration (24h, 7d)", text)
-	}
-	return now.Add(-d), nil
 }
 
 func (p *program) incidentDocs(found []health.Incident) error {

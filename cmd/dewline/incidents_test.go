@@ -164,9 +164,20 @@ func TestIncidentsOnTheCommandLine(t *testing.T) {
 			{Event: "e2", Target: "db-2", Kind: health.KindInputLost, Sign: health.SignPower, At: at.Add(time.Minute)}},
 	}
 	y := x
-	y.ID, y.State, y.Racks, y.Opened, y.Targets = health.IncidentID("e9"), health.IncidentClosed, []string{"A2"}, at.Add(-time.Hour), x.Targets[1:]
+	y.ID, y.State, y.Racks, y.Opened, y.Targets = health.IncidentID("e9"), health.IncidentClosed, []string{"A2"}, at.Add(-time.Hour), slices.Clone(x.Targets[1:])
+	y.Targets[0].Rack = "A2"
 	if err := db.SaveIncidents(t.Context(), 0, []health.Incident{x, y}, nil); err != nil {
 		t.Fatal(err)
+	}
+	for i, rack := range []string{"A1", "A2"} { // where they stand
+		id := health.TargetID(fmt.Sprintf("db-%d", i+1))
+		v := &health.Visit{
+			Target: id, Where: &health.Target{ID: id, Rack: rack, Site: "bontang", Labels: map[string]string{"owner": rack}}, Started: at,
+			Result: health.Done, Due: map[health.Tier]time.Time{health.TierReadings: at}, Snapshot: &health.Snapshot{},
+		}
+		if err := db.Record(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -180,12 +191,22 @@ func TestIncidentsOnTheCommandLine(t *testing.T) {
 		"the list":               {nil, 0, []string{x.ID[:8], y.ID[:8], "water", "2026-11-23T07:00:00Z"}, "\x1b"},
 		"only open ones":         {[]string{"--open"}, 0, []string{x.ID[:8]}, y.ID[:8]},
 		"of a rack":              {[]string{"--rack", "A2"}, 0, []string{y.ID[:8]}, x.ID[:8]},
+		"of a rack that is not":  {[]string{"--rack", "A3"}, 2, []string{"the store knows no rack \"A3\""}, ""},
+		"of a label":             {[]string{"--label", "owner=A1"}, 0, []string{x.ID[:8]}, y.ID[:8]},
+		"of a kind":              {[]string{"--kind", "leak_detected", "--target", "db-2"}, 0, []string{x.ID[:8], y.ID[:8]}, ""},
+		"of another kind":        {[]string{"--kind", "intrusion"}, 0, []string{"no incidents"}, x.ID[:8]},
+		"of a class":             {[]string{"--class", "fan"}, 0, []string{"no incidents"}, x.ID[:8]},
+		"until it began":         {[]string{"--until", "2026-11-23T07:00:00Z"}, 0, []string{y.ID[:8]}, x.ID[:8]},
+		"fail on an open one":    {[]string{"--fail-on", "critical"}, 4, []string{x.ID[:8]}, ""},
+		"fail on a closed one":   {[]string{"--rack", "A2", "--fail-on", "warning"}, 0, []string{y.ID[:8]}, x.ID[:8]},
+		"follow to an end":       {[]string{"--follow", "--until", "1h"}, 2, []string{"--follow has no end"}, ""},
+		"follow to a code":       {[]string{"--follow", "--fail-on", "critical"}, 2, []string{"--follow has no end"}, ""},
 		"of a target":            {[]string{"--target", "db-1"}, 0, []string{x.ID[:8]}, y.ID[:8]},
 		"none":                   {[]string{"--since", "1h"}, 0, []string{"no incidents"}, x.ID[:8]},
 		"one in full":            {[]string{"show", x.ID[:5]}, 0, []string{"because", "a failed detector", "L-----", "P\n", "+1m0s", "wet", "momentary", "and 1 further sign"}, "\x1b"},
 		"one that is not there":  {[]string{"show", "zz"}, 2, []string{"no incident \"zz\""}, ""},
 		"none named":             {[]string{"show"}, 2, []string{"which incident?"}, ""},
-		"no time":                {[]string{"--since", "soon"}, 2, []string{"neither a time"}, ""},
+		"no time":                {[]string{"--since", "soon"}, 2, []string{"is no time"}, ""},
 		"a word that is no flag": {[]string{"open"}, 2, []string{"unknown command"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dewline/health"
+	"dewline/store/sqlite"
 )
 
 // silenceDoc is one document of `silence list -o json` (docs/SCHEMA.md).
@@ -84,18 +87,7 @@ target. A window lasts a year at most.`,
 		if err := by.apply(&act, p.getenv); err != nil {
 			return err
 		}
-		dir, err := store.dir()
-		if err != nil {
-			return err
-		}
-		db, err := openStore(ctx, dir)
-		if err != nil {
-			return err
-		}
-		places, err := db.Places(ctx)
-		if closing := db.Close(); err == nil {
-			err = closing
-		}
+		dir, places, err := readOnce(ctx, store, (*sqlite.DB).Places)
 		if err != nil {
 			return err
 		}
@@ -186,18 +178,7 @@ func (p *program) silenceEndCommand() *cobra.Command {
 		if err := by.apply(&act, p.getenv); err != nil {
 			return err
 		}
-		dir, err := store.dir()
-		if err != nil {
-			return err
-		}
-		db, err := openStore(ctx, dir)
-		if err != nil {
-			return err
-		}
-		actions, err := db.Actions(ctx)
-		if closing := db.Close(); err == nil {
-			err = closing
-		}
+		dir, actions, err := readOnce(ctx, store, (*sqlite.DB).Actions)
 		if err != nil {
 			return err
 		}
@@ -221,6 +202,19 @@ func (p *program) silenceEndCommand() *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// readOnce asks a store one thing and closes it: what then is to be written goes through the daemon, or needs the store for itself.
+func readOnce[T any](ctx context.Context, f storeFlags, ask func(*sqlite.DB, context.Context) (T, error)) (dir string, answer T, err error) {
+	if dir, err = f.dir(); err != nil {
+		return dir, answer, err
+	}
+	db, err := openStore(ctx, dir)
+	if err != nil {
+		return dir, answer, err
+	}
+	answer, err = ask(db, ctx)
+	return dir, answer, errors.Join(err, db.Close())
 }
 
 func silenceState(s *health.Silence, now time.Time) string {

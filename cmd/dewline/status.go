@@ -53,6 +53,8 @@ type collectorStatus struct {
 	LagSeconds  map[string]float64 `json:"lag_seconds"`
 	Quarantined int                `json:"quarantined"`
 	StoreBytes  int64              `json:"store_bytes"`
+	// Unmapped is how many log entries of severity warning or critical no table knows: events of kind unknown.
+	Unmapped int `json:"unmapped_log_entries"`
 	// GivenUp is how many visits retention dropped before the sink took them.
 	GivenUp map[string]int64 `json:"given_up"`
 	// QuarantineDropped is how many refused points went because the quarantine was full.
@@ -212,6 +214,9 @@ func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, e
 	if c.StoreBytes, err = db.Size(ctx); err != nil {
 		return nil, err
 	}
+	if c.Unmapped, err = db.Unmapped(ctx); err != nil {
+		return nil, err
+	}
 	kept, err := db.Retention(ctx)
 	if err != nil {
 		return nil, err
@@ -267,6 +272,13 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 		fmt.Fprintf(p.stdout, ", %s refused by %s and kept in quarantine (`dewline quarantine`)", count(c.Quarantined, "point"), influx.DefaultName)
 	}
 	fmt.Fprintln(p.stdout)
+	if c.Unmapped > 0 {
+		what := "log entries"
+		if c.Unmapped == 1 {
+			what = "log entry"
+		}
+		fmt.Fprintf(p.stdout, "%d %s of severity warning or critical that no table knows: `dewline events --kind unknown --since 365d`\n", c.Unmapped, what)
+	}
 	for name, n := range c.QuarantineDropped {
 		if n > 0 {
 			fmt.Fprintf(p.stdout, "%s went from the full quarantine of %s\n", count(int(n), "refused point"), name)

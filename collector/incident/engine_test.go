@@ -57,7 +57,7 @@ func (s step) event() *health.Event {
 	}
 	e.FaultID = fmt.Sprintf("%s %s %s%s", t.ID, e.Component, e.Kind, s.n)
 	e.ID = fmt.Sprintf("%s %s %d", e.FaultID, e.Transition, s.at)
-	if e.Transition == health.Momentary {
+	if e.Transition == health.Momentary && s.n != "evidence" {
 		e.FaultID = ""
 	}
 	return e
@@ -155,6 +155,22 @@ func TestRules(t *testing.T) {
 				t.Errorf("opened %s by %s, first evidence %+v", x.Opened, x.FirstSign, x.Evidence[0])
 			}
 		})
+	}
+}
+
+// A log entry that comes later, about a fault that is known already, is no new sign: nothing happened when it was read.
+func TestFurtherEvidenceOfAFaultIsNoSign(t *testing.T) {
+	e := incident.New(incident.Options{}, nil)
+	play(e, 0, step{0, "A1/a", leak + " start", ""}, step{5, "A1/b", rail + " start", ""}, // old faults, found at the start
+		step{60, "A1/a", leak + " momentary", "evidence"}, step{65, "A1/b", rail + " momentary", "evidence"})
+	if got, _ := e.Take(); len(got) != 0 {
+		t.Errorf("an incident of faults that were there before: %+v", got[0])
+	}
+	if ev := (step{60, "A1/a", leak + " momentary", "evidence"}).event(); incident.Sign(ev) {
+		t.Error("further evidence is a sign")
+	}
+	if ev := (step{60, "A1/a", leak + " momentary", ""}).event(); !incident.Sign(ev) {
+		t.Error("what happened and has no fault is none")
 	}
 }
 

@@ -21,7 +21,11 @@ const (
 // signOf says what an event is a sign of, "" for none.
 func signOf(e *health.Event) health.IncidentSign {
 	switch e.Transition {
-	case health.Asserted, health.Momentary, health.Escalated:
+	case health.Asserted, health.Escalated:
+	case health.Momentary:
+		if e.FaultID != "" {
+			return "" // further evidence of a fault that is a sign already
+		}
 	default:
 		return ""
 	}

@@ -257,3 +257,12 @@ func (db *DB) Size(context.Context) (int64, error) {
 	}
 	return n, nil
 }
+
+// Unmapped is how many events are of log entries of severity warning or critical that no driver's table knows.
+func (db *DB) Unmapped(ctx context.Context) (int, error) {
+	var n int
+	if err := db.read.QueryRowContext(ctx, "SELECT count(*) FROM events WHERE kind = 'unknown' AND rule = 'log'").Scan(&n); err != nil {
+		return 0, fmt.Errorf("count unmapped log entries: %w", err)
+	}
+	return n, nil
+}

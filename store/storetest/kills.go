@@ -16,8 +16,8 @@ const (
 	KillEngine                    // collector: collector, store and sink
 	KillDaemon                    // cmd/dewline: the program, with simulated BMCs
 	killTests
-	// KillEvents, collector: with simulated BMCs of both protocols and a real InfluxDB, held against the BMCs' logs. Its kills come on
-	// top: they take seconds each, so that make test has few of them.
+	// KillEvents, collector: with simulated BMCs of both protocols and a real InfluxDB, held against the BMCs' logs. It kills as often as
+	// the others together.
 	KillEvents
 )
 
@@ -27,7 +27,7 @@ const DefaultKills = 50
 // share is a test's part of all kills, in percent: the cheap ones get more.
 func (k KillTest) share() int {
 	if k == KillEvents {
-		return 20
+		return 100
 	}
 	return [killTests]int{KillStore: 40, KillRetention: 20, KillEngine: 32, KillDaemon: 8}[k]
 }
