@@ -23,7 +23,15 @@ type Message struct {
 	Muted    int64          `json:"muted"` // events that were over when the silence that held them back was: in the record, told to nobody
 	Test     bool           `json:"test"`  // made by `dewline notify test`: nothing happened
 	Text     string         `json:"text"`  // the same for people
+	Chain    *Chain         `json:"chain,omitempty"`
 	Events   []MessageEvent `json:"events"`
+}
+
+// Chain is the end of the hash chain of all events in a store, and how many they are. Kept outside the machine, it shows later that no
+// event of before was changed or taken out.
+type Chain struct {
+	Head   string `json:"head"`
+	Length int64  `json:"length"`
 }
 
 // MessageEvent is an event as receivers are told of it.

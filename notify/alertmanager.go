@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"dewline/health"
@@ -145,18 +146,22 @@ func (a *Alertmanager) Send(ctx context.Context, m *health.Message) (string, err
 }
 
 // Refresh tells what is open, and that dewline lives.
-func (a *Alertmanager) Refresh(ctx context.Context, open []health.MessageEvent, alive bool) error {
+func (a *Alertmanager) Refresh(ctx context.Context, open []health.MessageEvent, alive bool, chain *health.Chain) error {
 	now := a.Now()
 	var all []alert
 	for i := range open {
 		all = append(all, a.firing(&open[i], now))
 	}
 	if a.Heartbeat && alive {
-		all = append(all, alert{
+		x := alert{
 			Labels:      map[string]string{"alertname": "DewlineHeartbeat", "severity": "none"},
 			Annotations: map[string]string{"summary": "dewline reads, records and notifies; when this ends, it does not"},
 			EndsAt:      now.Add(a.hold()),
-		})
+		}
+		if chain != nil {
+			x.Annotations["chain_head"], x.Annotations["chain_length"] = chain.Head, strconv.FormatInt(chain.Length, 10)
+		}
+		all = append(all, x)
 	}
 	for len(all) > 0 {
 		n := min(len(all), mostAlerts)

@@ -55,6 +55,6 @@ func (b *Beat) once(ctx context.Context) error {
 	}
 	attempt, cancel := context.WithTimeout(ctx, b.Timeout)
 	defer cancel()
-	_, err := b.Ping.Ping(attempt)
+	_, err := b.Ping.Ping(attempt, chainOf(ctx, b.Store))
 	return err
 }

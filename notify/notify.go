@@ -23,6 +23,7 @@ type Store interface {
 	Notices(ctx context.Context, name string, silenced bool, limit int) ([]health.Notice, error)
 	ChangeNotices(ctx context.Context, name string, c health.NoticeChange) error
 	Beat(ctx context.Context, name string, at time.Time) error
+	ChainHead(ctx context.Context) (head string, length int64, err error)
 }
 
 // Sender brings a message to a receiver. It returns once the receiver has confirmed it, and what that said. An error holds no secret.
@@ -33,8 +34,8 @@ type Sender interface {
 // Refresher is a Sender whose receiver wants to be told again and again what is open.
 type Refresher interface {
 	Sender
-	// Refresh tells what is open, and that dewline lives if alive.
-	Refresh(ctx context.Context, open []health.MessageEvent, alive bool) error
+	// Refresh tells what is open, and that dewline lives if alive, with the chain as it stands; nil: there is none yet.
+	Refresh(ctx context.Context, open []health.MessageEvent, alive bool, chain *health.Chain) error
 }
 
 // Receiver is whom to tell what.
@@ -81,6 +82,15 @@ const (
 	mostRetryAfter = time.Hour
 	idle           = time.Minute // it looks around at least so often: silences end by the clock
 )
+
+// chainOf is the chain as it stands, nil while no event is chained. It is worth no outage: a store that does not say has none, either.
+func chainOf(ctx context.Context, s Store) *health.Chain {
+	head, length, err := s.ChainHead(ctx)
+	if err != nil || head == "" {
+		return nil
+	}
+	return &health.Chain{Head: head, Length: length}
+}
 
 func failure(err error) *Failure {
 	if f, ok := errors.AsType[*Failure](err); ok {

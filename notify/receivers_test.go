@@ -9,9 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"text/template"
@@ -20,6 +17,7 @@ import (
 	"dewline/health"
 	"dewline/internal/secret"
 	"dewline/notify"
+	"dewline/notify/notifytest"
 )
 
 var at = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
@@ -169,109 +167,9 @@ func TestATextIsShortAndHarmlessAndSaysWhatItLeavesOut(t *testing.T) {
 	}
 }
 
-// alertmanager starts a real one on loopback, without its cluster listener. It ends with the test.
-func alertmanager(t *testing.T) (url string) {
-	t.Helper()
-	missing := t.Skipf
-	if os.Getenv("CI") == "true" {
-		missing = t.Fatalf
-	}
-	program, err := exec.LookPath("prometheus-alertmanager")
-	if err != nil {
-		if program, err = exec.LookPath("alertmanager"); err != nil {
-			missing("no prometheus-alertmanager: run tools/real-parts.sh")
-		}
-	}
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "alertmanager.yml")
-	if err := os.WriteFile(conf, []byte("route:\n  receiver: none\nreceivers:\n- name: none\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for try := 1; ; try++ { // between the choice of a port and its use another may take it
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
-		cmd := exec.Command(program, "--config.file="+conf, "--storage.path="+dir, "--web.listen-address="+address, "--cluster.listen-address=")
-		log, err := os.Create(filepath.Join(dir, "log"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Stdout, cmd.Stderr = log, log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan struct{})
-		go func() { _ = cmd.Wait(); close(done) }()
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			<-done
-			log.Close()
-		})
-		if up(t, "http://"+address, done) {
-			return "http://" + address
-		}
-		if try == 3 {
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("alertmanager does not start:\n%s", text)
-		}
-	}
-}
-
-// up waits until it answers; false if it has ended.
-func up(t *testing.T, url string, done <-chan struct{}) bool {
-	deadline := time.After(60 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		resp, err := http.Get(url + "/-/ready")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return true
-			}
-		}
-		select {
-		case <-done:
-			return false
-		case <-deadline:
-			t.Fatal("alertmanager does not answer")
-		case <-tick.C:
-		}
-	}
-}
-
-type amAlert struct {
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"`
-	StartsAt    time.Time         `json:"startsAt"`
-	EndsAt      time.Time         `json:"endsAt"`
-}
-
-// firing is what fires in an Alertmanager, by alertname and severity.
-func firing(t *testing.T, url string) map[string]amAlert {
-	t.Helper()
-	resp, err := http.Get(url + "/api/v2/alerts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var all []amAlert
-	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]amAlert{}
-	for _, a := range all {
-		out[a.Labels["alertname"]+"/"+a.Labels["severity"]] = a
-	}
-	return out
-}
-
 func TestARealAlertmanagerKnowsWhatIsOpen(t *testing.T) {
 	t.Parallel()
-	url := alertmanager(t)
+	url := notifytest.Alertmanager(t)
 	a := notify.NewAlertmanager(httpTo(url, time.Now), time.Minute, true)
 	now := time.Now().UTC()
 	with := func(n int64, state health.Transition, sev health.Severity) health.MessageEvent {
@@ -285,42 +183,45 @@ func TestARealAlertmanagerKnowsWhatIsOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wait := func(what string, ok func(map[string]amAlert) bool) {
+	wait := func(what string, ok func(map[string]notifytest.Alert) bool) {
 		t.Helper()
 		deadline := time.Now().Add(30 * time.Second)
-		for !ok(firing(t, url)) {
+		for !ok(notifytest.Firing(t, url)) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: %v", what, firing(t, url))
+				t.Fatalf("%s: %v", what, notifytest.Firing(t, url))
 			}
 			time.Sleep(50 * time.Millisecond) // another process
 		}
 	}
 	send(with(1, health.Asserted, health.SeverityWarning))
-	wait("the fault fires", func(f map[string]amAlert) bool {
+	wait("the fault fires", func(f map[string]notifytest.Alert) bool {
 		x, ok := f["failed/warning"]
 		return ok && len(f) == 1 && x.Labels["target"] == "db-1" && x.Labels["rack"] == "A1" && x.Labels["owner"] == "lab" && x.Annotations["event_id"] == fmt.Sprintf("%032x", 1) &&
 			x.EndsAt.After(now.Add(2*time.Minute)) && x.EndsAt.Before(now.Add(6*time.Minute))
 	})
 	send(with(2, health.Escalated, health.SeverityCritical))
-	wait("it got worse, and is one alert", func(f map[string]amAlert) bool { _, ok := f["failed/critical"]; return ok && len(f) == 1 })
+	wait("it got worse, and is one alert", func(f map[string]notifytest.Alert) bool { _, ok := f["failed/critical"]; return ok && len(f) == 1 })
 	open := with(1, health.Asserted, health.SeverityCritical)
-	if err := a.Refresh(t.Context(), []health.MessageEvent{open}, true); err != nil {
+	if err := a.Refresh(t.Context(), []health.MessageEvent{open}, true, &health.Chain{Head: "c0ffee", Length: 7}); err != nil {
 		t.Fatal(err)
 	}
-	wait("the heartbeat beside it", func(f map[string]amAlert) bool { _, ok := f["DewlineHeartbeat/none"]; return ok && len(f) == 2 })
+	wait("the heartbeat beside it", func(f map[string]notifytest.Alert) bool {
+		x, ok := f["DewlineHeartbeat/none"]
+		return ok && len(f) == 2 && x.Annotations["chain_head"] == "c0ffee" && x.Annotations["chain_length"] == "7"
+	})
 	over := with(3, health.Cleared, health.SeverityCritical)
 	send(over)
-	wait("it is over", func(f map[string]amAlert) bool { _, ok := f["failed/critical"]; return !ok && len(f) == 1 })
+	wait("it is over", func(f map[string]notifytest.Alert) bool { _, ok := f["failed/critical"]; return !ok && len(f) == 1 })
 	// Begun and over in one message: two requests, since an alert has one state in each.
 	again := with(4, health.Asserted, health.SeverityCritical)
 	again.Fault = fmt.Sprintf("%032x", 4)
 	end := with(5, health.Cleared, health.SeverityCritical)
 	end.Fault = again.Fault
 	send(again, end)
-	wait("what came and went does not fire", func(f map[string]amAlert) bool { return len(f) == 1 })
+	wait("what came and went does not fire", func(f map[string]notifytest.Alert) bool { return len(f) == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := a.Refresh(ctx, nil, true); err == nil {
+	if err := a.Refresh(ctx, nil, true, nil); err == nil {
 		t.Error("a cancelled refresh is no success")
 	}
 }

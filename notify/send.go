@@ -259,6 +259,7 @@ func (f *Follower) message(ctx context.Context, due []batch) (*health.Message, [
 		}
 	}
 	m.Severity, m.ID = worst(rows), health.MessageID(f.r.Name, m.Events)
+	m.Chain = chainOf(ctx, f.o.Store)
 	m.Text = Text(m)
 	return m, rows, nil
 }
@@ -306,7 +307,7 @@ func (f *Follower) keepOpen(ctx context.Context) (time.Duration, error) {
 	}
 	f.still = still
 	attempt, cancel := context.WithTimeout(ctx, f.r.Timeout)
-	err = r.Refresh(attempt, open, still == "")
+	err = r.Refresh(attempt, open, still == "", chainOf(ctx, f.o.Store))
 	cancel()
 	switch {
 	case ctx.Err() != nil:

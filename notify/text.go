@@ -62,6 +62,9 @@ func Text(m *health.Message) string {
 	if m.Muted > 0 {
 		fmt.Fprintf(&b, "\n%d further events were silenced and were over when the silence was: `dewline events` lists them.\n", m.Muted)
 	}
+	if c := m.Chain; c != nil {
+		fmt.Fprintf(&b, "\nThe record held %d events then; the head of their hash chain was %s.\n", c.Length, c.Head)
+	}
 	return b.String()
 }
 

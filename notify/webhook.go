@@ -72,7 +72,17 @@ type Ping struct {
 // NewPing makes one.
 func NewPing(h HTTP, method string) *Ping { return &Ping{HTTP: h, Method: method, http: h.client()} }
 
-// Ping asks once.
-func (p *Ping) Ping(ctx context.Context) (string, error) {
-	return p.do(ctx, p.http, p.Method, "", nil, http.Header{})
+// Ping asks once. A POST has a body: the chain of events as it stands, or that there is none yet.
+func (p *Ping) Ping(ctx context.Context, chain *health.Chain) (string, error) {
+	if p.Method != http.MethodPost {
+		return p.do(ctx, p.http, p.Method, "", nil, http.Header{})
+	}
+	body, err := json.Marshal(struct {
+		Version int           `json:"version"`
+		Chain   *health.Chain `json:"chain,omitempty"`
+	}{1, chain})
+	if err != nil {
+		return "", fmt.Errorf("encode heartbeat: %w", err)
+	}
+	return p.do(ctx, p.http, p.Method, "", body, http.Header{"Content-Type": {"application/json"}})
 }

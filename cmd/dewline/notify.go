@@ -106,7 +106,7 @@ func (p *program) notifyTest(ctx context.Context, r *receivers, names []string, 
 	}
 	for i := range r.beats {
 		b := &r.beats[i]
-		try(b.name, b.timeout, b.ping.Ping)
+		try(b.name, b.timeout, func(ctx context.Context) (string, error) { return b.ping.Ping(ctx, nil) })
 	}
 	if err := ctx.Err(); err != nil {
 		return err

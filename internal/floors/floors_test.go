@@ -49,6 +49,7 @@ var rooms = []room{
 	{path: "report/reporttest", floor: 1, forTests: true},
 	{path: "report/verification/truth", floor: 3, forTests: true},
 	{path: "notify", floor: 1, joined: true},
+	{path: "notify/notifytest", floor: 1, forTests: true},
 	{path: "collector/detect", floor: 1},
 	{path: "collector/moisture", floor: 1},
 	{path: "collector/incident", floor: 1},
