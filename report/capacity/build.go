@@ -26,6 +26,9 @@ func Build(ctx context.Context, r report.FleetReader, q Request) (*Report, error
 	if err != nil {
 		return nil, err
 	}
+	if len(f.servers) == 0 {
+		return nil, errors.New("no server to review: what is chosen distributes power or cools")
+	}
 	if err := f.read(ctx, r); err != nil {
 		return nil, err
 	}

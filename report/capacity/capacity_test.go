@@ -252,6 +252,51 @@ func TestDistIsAHistogram(t *testing.T) {
 	})
 }
 
+// TestNodesOfOneChassis: each of two nodes tells of the same two supplies; a PDU of the rack tells of all of it. What is drawn counts once.
+func TestNodesOfOneChassis(t *testing.T) {
+	f, q := room(4, 12, func(int, int) bool { return false })
+	for i, m := range f.Machines {
+		switch i {
+		case 0, 1: // nodes
+			for k := range 12 {
+				at := dawn.Add(time.Duration(k) * health.AlignStep)
+				m.Read(psu1, health.ClassPSU, at, 900)
+				m.Read(rated1, health.ClassPSU, at, 2000)
+			}
+			m.Parts = []health.KnownComponent{part("psu/1", health.ClassPSU, "P", "", 0)}
+			m.Parts[0].Serial = "CH12345"
+		case 2: // a server whose supply has a serial number that many have
+			m.Parts = []health.KnownComponent{part("psu/1", health.ClassPSU, "P", "", 0)}
+			m.Parts[0].Serial = "000000"
+		case 3: // a PDU
+			m.Parts = []health.KnownComponent{part("power/System Power", health.ClassPower, "", "", 0)}
+			m.Parts[0].Place = "/redfish/v1/PowerEquipment/RackPDUs/1/Metrics"
+		}
+	}
+	rep, err := Build(t.Context(), f, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Servers) != 3 {
+		t.Fatalf("%d servers", len(rep.Servers))
+	}
+	for i, s := range rep.Servers {
+		if s.Power.Source != "board" || s.Power.Draw.Max != 100+float64(i) || s.Power.Shared != (i < 2) || s.Power.Capacity != nil {
+			t.Errorf("%s: %+v", s.Target, s.Power)
+		}
+	}
+	if g := rackOf(t, f, q); g.Servers != 3 || g.Draw == nil || g.Draw.Max != 303 {
+		t.Errorf("%+v", g)
+	}
+	var keys []string
+	for _, n := range rep.Decision.Unseen {
+		keys = append(keys, n.Key)
+	}
+	if !slices.Contains(keys, "unseen.shared") || !slices.Contains(keys, "unseen.equipment") {
+		t.Errorf("not seen: %q", keys)
+	}
+}
+
 func TestCoveredTimeCountsOverlapsOnce(t *testing.T) {
 	at := func(h int) time.Time { return dawn.Add(time.Duration(h) * time.Hour) }
 	if got := covered([]span{{at(5), at(9)}, {at(0), at(3)}, {at(2), at(6)}, {at(20), at(21)}, {at(7), at(8)}}); got != 10*time.Hour {

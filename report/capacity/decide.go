@@ -196,8 +196,12 @@ func (out *Report) unseen(d *Decision, f *fleet) {
 	}
 	list("unseen.power", func(s *Server) bool { return s.Power.Draw == nil })
 	list("unseen.coverage", func(s *Server) bool { return s.Power.Draw != nil && s.Power.Coverage < lowCoverage })
-	list("unseen.board", func(s *Server) bool { return s.Power.Draw != nil && s.Power.Source != "psu_input" })
+	list("unseen.board", func(s *Server) bool { return s.Power.Draw != nil && s.Power.Source != "psu_input" && !s.Power.Shared })
+	list("unseen.shared", func(s *Server) bool { return s.Power.Shared })
 	list("unseen.ratings", func(s *Server) bool { return s.Power.Supplies == 0 || s.Power.Unrated > 0 })
+	if n := len(f.equipment); n > 0 {
+		add("unseen.equipment", n, some(names(f.equipment)))
+	}
 	list("unseen.inlet", func(s *Server) bool { return s.Cooling.Inlet == nil })
 	list("unseen.moisture", func(s *Server) bool { return s.Cooling.DewPoint == nil })
 	if len(out.Budgets) == 0 {

@@ -164,6 +164,11 @@ func smallFleet(seed uint64) *reporttest.Fleet {
 	web2.Parts = []health.KnownComponent{part("psu/1", health.ClassPSU, "P300", "1.0", 0), part("psu/2", health.ClassPSU, "P300", "1.0", 0), part("drive/1", health.ClassDrive, "D1", "B", 2e12)}
 	db1.Parts = []health.KnownComponent{part("psu/1", health.ClassPSU, "P800", "", 0), part("fan/1", health.ClassFan, "F", "", 0)}
 	gpu1.Parts = []health.KnownComponent{part("memory/1", health.ClassMemory, "M32", "", 32<<30), part("memory/2", health.ClassMemory, "M32", "", 32<<30)}
+	for _, m := range f.Machines { // two servers have no part in common
+		for i := range m.Parts {
+			m.Parts[i].Serial = string(m.Target.ID) + " " + string(m.Parts[i].ID)
+		}
+	}
 	smallFaults(f, fail)
 	return f
 }

@@ -178,7 +178,7 @@ func (o *oracle) power(m *reporttest.Machine, path string) {
 		o.put(path+".capacity_one_lost_watts", left)
 		o.put(path+".headroom_one_lost_watts", left-highest)
 	}
-	o.truths[path+".capped"] = id == "gpu-1"
+	o.truths[path+".capped"], o.truths[path+".supplies_shared"] = id == "gpu-1", false
 	if id == "gpu-1" {
 		o.put(path+".limit_watts", 900)
 	}

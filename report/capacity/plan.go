@@ -15,10 +15,12 @@ import (
 type fleet struct {
 	q       *Request
 	servers []*server
-	byID    map[health.TargetID]*server
-	groups  []*group
-	faults  []*health.Fault // in the order in which they opened
-	byFault map[health.TargetID][]*health.Fault
+	// equipment is what is no server: a rack PDU measures again what the servers draw.
+	equipment []health.TargetID
+	byID      map[health.TargetID]*server
+	groups    []*group
+	faults    []*health.Fault // in the order in which they opened
+	byFault   map[health.TargetID][]*health.Fault
 	// correctable are the events that tell of corrected errors: of a server and part, by day.
 	correctable map[health.TargetID]map[health.ComponentID]map[time.Time]int
 	first       time.Time // the first step in which anything was read
@@ -43,6 +45,7 @@ type server struct {
 	memberships []membership
 	feeds       []feedPart
 	limits      *Air
+	shared      bool // its power supplies feed other servers too
 }
 
 // tracked is a series of which each day is kept.
@@ -66,10 +69,15 @@ func plan(ctx context.Context, r report.FleetReader, q *Request) (*fleet, error)
 		for _, p := range facts.Parts {
 			s.parts[p.ID] = p
 		}
+		if s.isEquipment() {
+			f.equipment = append(f.equipment, t.ID)
+			continue
+		}
 		s.choose()
 		f.servers = append(f.servers, s)
 		f.byID[t.ID] = s
 	}
+	f.share()
 	if err := r.EachFault(ctx, q.From, q.Until, func(x *health.Fault) error {
 		if s := f.byID[x.Target]; s != nil {
 			kept := *x
@@ -112,6 +120,45 @@ func (s *server) part(x *health.SeriesFacts) health.Component {
 }
 
 func (s *server) name(id health.ComponentID) string { return cmp.Or(s.parts[id].Name, string(id)) }
+
+// isEquipment tells a power distributor or a cooling unit that is read like a server.
+func (s *server) isEquipment() bool {
+	equipment := false
+	for _, p := range s.facts.Parts {
+		switch p.Class {
+		case health.ClassSystem, health.ClassCPU, health.ClassMemory:
+			return false
+		}
+		equipment = equipment || strings.Contains(p.Place, "/PowerEquipment/") || strings.Contains(p.Place, "/ThermalEquipment/")
+	}
+	return equipment
+}
+
+// share finds power supplies that several servers of a rack tell of, by serial number: the nodes of one chassis, of which each tells what
+// all of them draw. Their own meters are taken.
+func (f *fleet) share() {
+	type supply struct {
+		place  Place
+		serial string
+	}
+	by := map[supply][]*server{}
+	for _, s := range f.servers {
+		for _, p := range s.facts.Parts {
+			if p.Class == health.ClassPSU && len(p.Serial) >= 5 && strings.Trim(p.Serial, p.Serial[:1]) != "" {
+				k := supply{Place{s.target.Site, s.target.Rack}, p.Serial}
+				by[k] = append(by[k], s)
+			}
+		}
+	}
+	for _, servers := range by {
+		for _, s := range servers {
+			if s != servers[0] {
+				servers[0].shared, s.shared = true, true
+				servers[0].inputs, s.inputs = nil, nil
+			}
+		}
+	}
+}
 
 // choose picks the series to read.
 func (s *server) choose() {

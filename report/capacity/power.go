@@ -28,6 +28,7 @@ type Power struct {
 	OneLost  *float64 `json:"capacity_one_lost_watts,omitempty"` // without the largest
 	Headroom *float64 `json:"headroom_one_lost_watts,omitempty"` // OneLost less Highest
 	Unrated  int      `json:"supplies_without_rating"`
+	Shared   bool     `json:"supplies_shared"` // with other servers of a chassis: what they take in is not this one alone
 	Limit    *float64 `json:"limit_watts,omitempty"`
 	Capped   bool     `json:"capped"` // it drew so close to its limit that the draw is not the demand
 	Trend    *Trend   `json:"trend,omitempty"`
@@ -190,7 +191,7 @@ func meanOf(steps []float64) float64 {
 
 // figures are a server's, over the time with data.
 func (p *powerTally) figures(s *server, f *fleet) Power {
-	out := Power{Source: "none", Draw: p.draw.spread(), Energy: p.kWh, Refused: p.refused, Hours: hours(p.draw.n), Board: hours(p.fromBoard)}
+	out := Power{Source: "none", Shared: s.shared, Draw: p.draw.spread(), Energy: p.kWh, Refused: p.refused, Hours: hours(p.draw.n), Board: hours(p.fromBoard)}
 	all := f.allSteps()
 	switch {
 	case p.fromInputs > 0 && p.fromBoard > 0:
@@ -208,7 +209,7 @@ func (p *powerTally) figures(s *server, f *fleet) Power {
 	var highest float64
 	var samples int
 	for _, t := range s.daily {
-		used := t.Quantity == health.InputPower && p.fromInputs > 0 || t.Quantity == health.Power && p.fromInputs == 0 && p.board >= 0 && t.SeriesID == s.query.Aligned[p.board]
+		used := t.Quantity == health.InputPower && t.Class == health.ClassPSU && p.fromInputs > 0 || t.Quantity == health.Power && p.fromInputs == 0 && p.board >= 0 && t.SeriesID == s.query.Aligned[p.board]
 		if !used || t.n == 0 {
 			continue
 		}
@@ -255,7 +256,7 @@ func (out *Power) supplies(s *server) {
 		known[s.query.Aligned[k].Component] = true
 	}
 	out.Supplies, out.Unrated = len(known), len(known)-len(rated)
-	if len(rated) == 0 || out.Unrated > 0 {
+	if len(rated) == 0 || out.Unrated > 0 || s.shared {
 		return
 	}
 	sum, largest := 0.0, 0.0
