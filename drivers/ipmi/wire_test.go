@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"dewline/health"
@@ -90,11 +92,13 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// Seeds are of every kind a decoder can meet; a fuzz test without any would test nothing.
+// needSeeds gives a fuzz test the seeds that are made here, beside those in its folder of testdata/fuzz, which the tool itself takes: both are of every kind a
+// decoder can meet, and a fuzz test without any would test nothing.
 func needSeeds(f *testing.F, seeds [][]byte) {
 	f.Helper()
-	if len(seeds) == 0 {
-		f.Fatal("no seeds")
+	folder := filepath.Join("testdata", "fuzz", f.Name())
+	if files, err := os.ReadDir(folder); err != nil || len(files) == 0 || len(seeds) == 0 {
+		f.Fatalf("%d seeds made, and none in %s: %v", len(seeds), folder, err)
 	}
 	for _, s := range seeds {
 		f.Add(s)

@@ -10,6 +10,7 @@ import (
 
 // FuzzEachKey compares the pass over keys with encoding/json.
 func FuzzEachKey(f *testing.F) {
+	needFolder(f)
 	for _, s := range []string{
 		`{}`, `{"@odata.id":"/redfish/v1/Chassis/1"}`, `{ "a" : {"b":[1,{"c":"}"}]} , "d":"x\"y,{" , "e":[], "f":null}`, `[]`, `"x"`, `{"a\"b":1}`, `{"":"", "é":-1.5e3}`,
 	} {

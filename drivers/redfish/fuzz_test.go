@@ -16,6 +16,15 @@ import (
 	"dewline/internal/secret"
 )
 
+// needFolder fails a fuzz test whose folder of seeds, which the tool itself takes, is empty: it would test little.
+func needFolder(f *testing.F) {
+	f.Helper()
+	folder := filepath.Join("testdata", "fuzz", f.Name())
+	if seeds, err := os.ReadDir(folder); err != nil || len(seeds) == 0 {
+		f.Fatalf("the seed folder %s is empty: %v", folder, err)
+	}
+}
+
 // FuzzVisit feeds one document of a machine to the whole driver: which one, and its bytes, are the fuzzer's.
 func FuzzVisit(f *testing.F) {
 	names, err := filepath.Glob(filepath.Join("testdata", "trees", "*.json"))
@@ -39,10 +48,7 @@ func FuzzVisit(f *testing.F) {
 	}
 	f.Add(false, uint16(3), []byte(`{"Members":[{"@odata.id":"/redfish/v1/Chassis"},{"@odata.id":"https://other/x"},7,null]}`))
 	f.Add(true, uint16(9), []byte(`{"Status":"OK","Fans":[{}],"LeakDetection":{"@odata.id":"/redfish/v1"}}`))
-	seeds, err := os.ReadDir(filepath.Join("testdata", "fuzz", "FuzzVisit"))
-	if err != nil || len(seeds) == 0 {
-		f.Fatalf("the seed folder testdata/fuzz/FuzzVisit is empty: %v", err)
-	}
+	needFolder(f)
 	f.Fuzz(func(t *testing.T, modern bool, which uint16, doc []byte) {
 		name := "classic"
 		if modern {
@@ -111,10 +117,7 @@ func FuzzMemory(f *testing.F) {
 	f.Add([]byte(`{"v":2,"chassis":[{"uri":"/redfish/v1/Chassis/1","id":"1"}]}`))
 	f.Add([]byte(`{"v":2,"same":null,"sensors":{"https://other/x":{"id":"a"}}}`))
 	f.Add([]byte(`{"v":2,"rosters":{"/redfish/v1/Systems/1/Memory":{"m":["DIMM1","//x/y"],"n":2}},"slow":{"/redfish/v1/a":{"seconds":11,"members":[{"uri":"/redfish/v1/a/b"}]}}}`))
-	seeds, err := os.ReadDir(filepath.Join("testdata", "fuzz", "FuzzMemory"))
-	if err != nil || len(seeds) == 0 {
-		f.Fatalf("the seed folder testdata/fuzz/FuzzMemory is empty: %v", err)
-	}
+	needFolder(f)
 	base, err := parseAddress("https://bmc")
 	if err != nil {
 		f.Fatal(err)

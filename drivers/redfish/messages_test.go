@@ -153,6 +153,7 @@ func TestRepairsTakeBackWhatTheyRepair(t *testing.T) {
 }
 
 func FuzzInterpret(f *testing.F) {
+	needFolder(f)
 	f.Add("Environmental.1.0.FanFailed", "Fan 1 failed", "Assert", "Fan", "/redfish/v1/Chassis/1/Thermal#/Fans/0")
 	f.Add("0x6f01ffff", "", "Deassert", "", "")
 	f.Add(" .1.", "rope", "Lower Critical - going low", "", "/")
