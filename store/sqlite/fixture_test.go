@@ -171,7 +171,7 @@ func TestMigrationInTwoSteps(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			want := unpackFixture(t, 1, dir)
-			raw, err := sql.Open("sqlite", dsn(filepath.Join(dir, fileName), "rw"))
+			raw, err := sql.Open("sqlite", dsn(filepath.Join(dir, FileName), "rw"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func TestMigrationInTwoSteps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := errors.Join(ms[:half].apply(t.Context(), conn, filepath.Join(dir, fileName)), conn.Close(), raw.Close()); err != nil {
+			if err := errors.Join(ms[:half].apply(t.Context(), conn, filepath.Join(dir, FileName)), conn.Close(), raw.Close()); err != nil {
 				t.Fatal(err)
 			}
 			db := openIn(t, dir, Options{})
