@@ -10,12 +10,15 @@ import (
 	"dewline/health"
 )
 
+// moment is RFC 3339 with a space between date and time, which that allows for people: a narrow column breaks it there.
+const moment = "2006-01-02 15:04:05Z07:00"
+
 // TimeCell is a time, or a dash for none.
 func TimeCell(t time.Time) Cell {
 	if t.IsZero() {
 		return None()
 	}
-	return Cell{Text: t.Format(time.RFC3339), Value: t}
+	return Cell{Text: t.Format(moment), Value: t}
 }
 
 // None is a cell of which there is nothing to say.
@@ -50,7 +53,7 @@ func Stamp(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Format(time.RFC3339)
+	return t.Format(moment)
 }
 
 // IsInlet tells a sensor in the air that a machine takes in.

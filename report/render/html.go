@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 	"time"
 
 	"dewline/report"
@@ -22,6 +23,9 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"more":   more,
 	"time":   func(t time.Time) string { return t.Format(time.RFC3339) },
 	"shares": shares,
+	"long":   long,
+	"moment": func(c report.Cell) bool { _, ok := c.Value.(time.Time); return ok && strings.Contains(c.Text, " ") },
+	"words":  strings.Fields,
 }).Parse(pageText))
 
 // HTML writes one self-contained page: no script, nothing loaded from elsewhere, made to be printed as well.
@@ -61,6 +65,16 @@ func inlineSVG(c report.Chart, mark string) template.HTML {
 	var s svg
 	draw(&s, c.Figure, mark)
 	return template.HTML(s.wrap(chartWidth, chartHeight(c.Figure), c.Title))
+}
+
+// long tells a text with a word that would make its column too wide: it is broken wherever it must be.
+func long(s string) bool {
+	for _, w := range splitWords(s) {
+		if len(w) > 26 {
+			return true
+		}
+	}
+	return false
 }
 
 // shares are the widths of a table's columns in percent.

@@ -91,6 +91,9 @@ func (p *pdf) table(t *report.Table) {
 	p.y += 5
 }
 
+// breakable is the width of a word that may be broken where a table has too many columns.
+const breakable = 50.0
+
 // columnWidths shares out the width: by what the columns ask for, and never less than a column's longest word if there is
 // room for that.
 func (p *pdf) columnWidths(t *report.Table) []float64 {
@@ -120,6 +123,20 @@ func (p *pdf) columnWidths(t *report.Table) []float64 {
 	}
 	for i := range ws {
 		ws[i] = ws[i] / sum * bodyWidth
+	}
+	if need > bodyWidth { // long words are broken before short ones are
+		over := 0.0
+		for _, l := range least {
+			over += max(0, l-breakable)
+		}
+		if over > 0 {
+			take := min(1, (need-bodyWidth)/over)
+			need = 0
+			for i, l := range least {
+				least[i] = l - take*max(0, l-breakable)
+				need += least[i]
+			}
+		}
 	}
 	if need > bodyWidth {
 		for i := range ws {

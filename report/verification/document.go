@@ -3,6 +3,7 @@ package verification
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,7 +79,7 @@ func (w writer) verdict() report.Section {
 		}
 		table.Rows = append(table.Rows, []report.Cell{
 			report.Text(string(s.Target)), report.Text(place(s)), {Text: w.verdictText(s.Verdict, s.Stage), Value: s.Verdict.String(), Tone: toneOf(s.Verdict)},
-			{Text: fmt.Sprintf("%.0f / %.0f", s.Windows.SoakCounted, s.Windows.SoakPlanned), Value: s.Windows.SoakCounted}, cov, report.Text(w.reasonsText(s.Reasons, 4)),
+			{Text: fmt.Sprintf("%.0f / %.0f", s.Windows.SoakCounted, s.Windows.SoakPlanned), Value: s.Windows.SoakCounted}, cov, report.Cell{Text: w.reasonsShort(s.Reasons), Value: w.reasonsText(s.Reasons, len(s.Reasons))},
 		})
 	}
 	limits := make([]string, 0, len(r.Limits))
@@ -93,8 +94,62 @@ func (w writer) verdict() report.Section {
 	if r.Redacted {
 		blocks = append(blocks, report.Paragraph{Text: w.Say("redacted.note"), Tone: report.Notice})
 	}
-	return w.section("verdict", false, append(blocks,
-		table, report.Heading{Text: w.Say("heading.limits")}, report.List{Items: limits}, report.Paragraph{Text: stats})...)
+	bounds := []report.Block{report.Heading{Text: w.Say("heading.limits")}, report.List{Items: limits}, report.Paragraph{Text: stats}}
+	if len(r.Servers) > firstPage { // the limits stand on the first page, however many servers there are
+		blocks = append(append(blocks, bounds...), table)
+	} else {
+		blocks = append(append(blocks, table), bounds...)
+	}
+	return w.section("verdict", false, append(blocks, w.reasons())...)
+}
+
+const (
+	// firstPage is how many servers have room on the first page beside the limits.
+	firstPage = 8
+	// shortReasons and shortReason bound what is said there of each: how many reasons, of how many letters.
+	shortReasons, shortReason = 2, 84
+)
+
+// reasonsShort are the gravest reasons, cut to what there is room for; the table of reasons has all of them.
+func (w writer) reasonsShort(rs []Reason) string {
+	if len(rs) == 0 {
+		return w.Say("reason.none")
+	}
+	var parts []string
+	for _, r := range rs[:min(len(rs), shortReasons)] {
+		text := []rune(w.Say(r.Key, r.Args...))
+		if len(text) > shortReason {
+			text = append(text[:shortReason-1], '…')
+		}
+		parts = append(parts, string(text))
+	}
+	if n := len(rs) - len(parts); n > 0 {
+		parts = append(parts, w.Say("and.more", n))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// reasons are all of them, one by one.
+func (w writer) reasons() report.Block {
+	table := report.Table{ID: "reasons", Title: w.Say("table.reasons"), Shown: 100, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "at_most", Title: w.Say("col.at_most"), Width: 1.2}, {Key: "gate", Title: w.Say("col.gate")}, {Key: "window", Title: w.Say("col.window"), Width: 0.7},
+		{Key: "reason", Title: w.Say("col.reason"), Width: 5},
+	}}
+	for _, s := range w.r.Servers {
+		for _, r := range s.Reasons {
+			window := report.Cell{}
+			if r.Window != "" {
+				window = report.Cell{Text: w.Say("window." + r.Window), Value: r.Window}
+			}
+			table.Rows = append(table.Rows, []report.Cell{
+				report.Text(string(s.Target)), {Text: w.Say("verdict." + r.Limit.String()), Value: r.Limit.String(), Tone: toneOf(r.Limit)}, report.Text(r.Gate), window, report.Text(w.Say(r.Key, r.Args...)),
+			})
+		}
+	}
+	if len(table.Rows) == 0 {
+		return report.Paragraph{Text: w.Say("reason.none")}
+	}
+	return table
 }
 
 func place(s Server) string {
@@ -174,7 +229,7 @@ func (w writer) identity() report.Section {
 			report.Text(string(s.Target)), was(i.Manufacturer, b.Manufacturer), was(i.Model, b.Model), was(i.Serial, b.Serial), was(i.AssetTag, b.AssetTag), was(i.BIOS, b.BIOS), was(i.BMCFirmware, b.BMCFirmware),
 		})
 	}
-	parts := report.Table{ID: "parts", Title: w.Say("table.parts"), Shown: 120, More: w.Say("more.rows"), Columns: []report.Column{
+	parts := report.Table{ID: "parts", Title: w.Say("table.parts"), Shown: 60, More: w.Say("more.rows"), Columns: []report.Column{
 		{Key: "server", Title: w.Say("col.server")}, {Key: "class", Title: w.Say("col.class")}, {Key: "component", Title: w.Say("col.component"), Width: 1.8}, {Key: "model", Title: w.Say("col.model"), Width: 1.4},
 		{Key: "serial", Title: w.Say("col.serial"), Width: 1.4}, {Key: "firmware", Title: w.Say("col.firmware")}, {Key: "change", Title: w.Say("col.change"), Width: 1.2}, {Key: "was", Title: w.Say("col.was"), Width: 1.2},
 	}}
@@ -197,6 +252,17 @@ func (w writer) identity() report.Section {
 			})
 		}
 	}
+	// What changed comes first, then what has a number; the rest is in the file.
+	told := func(r []report.Cell) int {
+		switch {
+		case r[6].Value != changeNone:
+			return 0
+		case r[4].Text != "":
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(parts.Rows, func(a, b []report.Cell) int { return cmp.Compare(told(a), told(b)) })
 	return w.section("identity", false, table, parts)
 }
 
@@ -317,7 +383,7 @@ func stateTone(s string) report.Tone {
 }
 
 func (w writer) components() report.Section {
-	table := report.Table{ID: "components", Shown: 150, More: w.Say("more.rows"), Columns: []report.Column{
+	table := report.Table{ID: "components", Shown: 80, More: w.Say("more.rows"), Columns: []report.Column{
 		{Key: "server", Title: w.Say("col.server")}, {Key: "class", Title: w.Say("col.class")}, {Key: "component", Title: w.Say("col.component"), Width: 2}, {Key: "location", Title: w.Say("col.location"), Width: 1.2},
 		{Key: "before", Title: w.Say("col.before")}, {Key: "now", Title: w.Say("col.now")}, {Key: "faults", Title: w.Say("col.faults"), Right: true},
 	}, Note: w.Say("components.note")}
@@ -364,7 +430,7 @@ func (w writer) events() report.Section {
 			tone := map[health.Severity]report.Tone{health.SeverityWarning: report.Notice, health.SeverityCritical: report.Bad}[e.Severity]
 			skew := report.Cell{}
 			if e.Skew != nil {
-				skew = report.Cell{Text: fmt.Sprintf("%.0f", *e.Skew), Value: *e.Skew}
+				skew = report.Cell{Text: strconv.Itoa(int(math.Round(*e.Skew))), Value: *e.Skew}
 			}
 			state := w.Say("event." + string(e.State))
 			if e.Open {
