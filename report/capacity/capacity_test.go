@@ -321,3 +321,41 @@ func TestACounterThatIsResetCountsFromZero(t *testing.T) {
 		t.Error(all, late)
 	}
 }
+
+// TestEveryRowHasItsColumns: a cell too many or too few would stand under another head.
+func TestEveryRowHasItsColumns(t *testing.T) {
+	f := smallFleet(5)
+	rep, err := Build(t.Context(), f, smallRequest(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range report.Languages() {
+		texts, err := report.TextsIn(lang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tables := 0
+		for _, s := range rep.Document(texts).Sections {
+			for _, b := range s.Blocks {
+				x, ok := b.(report.Table)
+				if !ok {
+					continue
+				}
+				if tables++; len(x.Rows) == 0 {
+					t.Errorf("%s: table %s has no row in a fleet that has everything", lang, x.ID)
+				}
+				for _, r := range x.Rows {
+					if len(r) != len(x.Columns) {
+						t.Fatalf("%s: table %s: %d cells under %d heads", lang, x.ID, len(r), len(x.Columns))
+					}
+				}
+			}
+		}
+		if tables < 24 {
+			t.Errorf("%s: %d tables", lang, tables)
+		}
+		if line := rep.Line(texts); strings.Contains(line, "%!") || strings.Contains(line, "⟨") {
+			t.Error(line)
+		}
+	}
+}

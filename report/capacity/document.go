@@ -377,12 +377,11 @@ func (w writer) whatIf() report.Section {
 func (w writer) trend(t *Trend) []report.Cell {
 	switch {
 	case t == nil:
-		return []report.Cell{report.None(), report.None(), {Text: w.Say("why.none"), Value: "none", Tone: report.Faint}}
+		return []report.Cell{report.None(), report.None(), report.None(), {Text: w.Say("why.none"), Value: "none", Tone: report.Faint}}
 	case !t.OK():
-		return []report.Cell{report.None(), report.None(), {Text: w.Say("why." + t.Why), Value: t.Why, Tone: report.Faint}}
+		return []report.Cell{report.None(), report.None(), report.None(), {Text: w.Say("why." + t.Why), Value: t.Why, Tone: report.Faint}}
 	}
-	interval := report.Digits(t.Low) + " … " + report.Digits(t.High)
-	return []report.Cell{report.Number(t.Slope), {Text: interval, Value: interval}, {Text: w.Say("why.ok", t.Values), Value: "ok"}}
+	return []report.Cell{report.Number(t.Slope), report.Number(t.Low), report.Number(t.High), {Text: w.Say("why.ok", t.Values), Value: "ok"}}
 }
 
 func (w writer) reach(r *Reach) []report.Cell {
@@ -397,7 +396,7 @@ func (w writer) reach(r *Reach) []report.Cell {
 }
 
 func (w writer) forecast() report.Section {
-	table := w.table("forecast", "resource*1.6", "kind", "days>", "level>", "slope>", "interval>*1.6", "trend*1.4", "limit>", "result", "at", "earliest", "latest")
+	table := w.table("forecast", "resource*1.6", "kind", "days>", "level>", "slope>", "slope_low>", "slope_high>", "trend*1.4", "limit>", "result", "at", "earliest", "latest")
 	table.Note = w.Say("forecast.note", minTrendDays, minTrendValues, horizonFactor)
 	row := func(name, kind string, t *Trend, r *Reach) {
 		level, days := report.None(), report.Count(0)

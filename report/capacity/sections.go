@@ -103,7 +103,7 @@ func (w writer) drives() report.Section {
 	if len(w.r.Drives) == 0 {
 		return w.section("drives", false, report.Paragraph{Text: w.Say("drives.none")}, w.sizes())
 	}
-	table := w.table("drives", "server", "component*1.4", "model*1.6", "serial*1.2", "gigabytes>", "life_left>", "slope>", "interval>*1.4", "trend*1.3", "at", "earliest", "latest", "media_errors>", "new_errors>", "power_on_hours>", "replace")
+	table := w.table("drives", "server", "component*1.4", "model*1.6", "serial*1.2", "gigabytes>", "life_left>", "slope>", "slope_low>", "slope_high>", "trend*1.3", "at", "earliest", "latest", "media_errors>", "new_errors>", "power_on_hours>", "replace")
 	table.Note = w.Say("drives.note", lifeLimit)
 	rows := slices.Clone(w.r.Drives)
 	slices.SortStableFunc(rows, func(a, b Drive) int { return cmp.Compare(replaceRank(a.Replace), replaceRank(b.Replace)) })
@@ -118,7 +118,7 @@ func (w writer) drives() report.Section {
 		cells = append(cells, w.reach(d.Reach)[1:]...)
 		table.Rows = append(table.Rows, append(cells, number(d.MediaErrors), number(d.NewErrors), number(d.PowerOn), replace))
 	}
-	models := w.table("drive-models", "model*2", "age", "drives>", "exposure_years>", "failures>", "failure_rate>", "failure_interval>*1.6", "predicted>", "predicted_rate>", "predicted_interval>*1.6")
+	models := w.table("drive-models", "model*2", "age", "drives>", "exposure_years>", "failures>", "failure_rate>", "failure_low>", "failure_high>", "predicted>", "predicted_rate>", "predicted_low>", "predicted_high>")
 	models.Note = w.Say("drives.models.note")
 	for _, m := range w.r.DriveModels {
 		cells := []report.Cell{w.model(m.Model), w.word("age", m.Age), report.Count(m.Drives), report.Number(m.Failed.Exposure), report.Count(m.Failed.Count)}
@@ -142,10 +142,9 @@ func (w writer) model(m string) report.Cell {
 
 func rate(r Rate) []report.Cell {
 	if r.PerYear == nil {
-		return []report.Cell{report.None(), report.None()}
+		return []report.Cell{report.None(), report.None(), report.None()}
 	}
-	interval := report.Digits(*r.Low) + " … " + report.Digits(*r.High)
-	return []report.Cell{report.Number(*r.PerYear), {Text: interval, Value: interval}}
+	return []report.Cell{report.Number(*r.PerYear), report.Number(*r.Low), report.Number(*r.High)}
 }
 
 func (w writer) sizes() report.Table {
@@ -222,13 +221,13 @@ func (w writer) inventory() report.Section {
 
 func (w writer) reliability() report.Section {
 	r := &w.r.Reliability
-	classes := w.table("fault-rates", "class", "fault_kind*1.3", "parts>", "exposure_years>", "count>", "rate>", "rate_interval>*1.6")
+	classes := w.table("fault-rates", "class", "fault_kind*1.3", "parts>", "exposure_years>", "count>", "rate>", "rate_low>", "rate_high>")
 	classes.Note = w.Say("reliability.note")
 	for _, c := range r.Classes {
 		cells := []report.Cell{text(c.Class), text(c.Kind), report.Count(c.Parts), report.Number(c.Exposure), report.Count(c.Count)}
 		classes.Rows = append(classes.Rows, append(cells, rate(c.Rate)...))
 	}
-	models := w.table("fault-models", "manufacturer", "model*2", "servers>", "exposure_years>", "count>", "rate>", "rate_interval>*1.6")
+	models := w.table("fault-models", "manufacturer", "model*2", "servers>", "exposure_years>", "count>", "rate>", "rate_low>", "rate_high>")
 	for _, m := range r.Models {
 		cells := []report.Cell{text(m.Manufacturer), w.model(m.Model), report.Count(m.Servers), report.Number(m.Exposure), report.Count(m.Count)}
 		models.Rows = append(models.Rows, append(cells, rate(m.Rate)...))
