@@ -18,7 +18,8 @@ func (p *pass) logFaults() (n int) {
 func (p *pass) logs(s *health.Snapshot) {
 	room := maxLogFaults - p.logFaults()
 	for _, l := range s.Logs {
-		if l.Skipped != "" {
+		off := l.Skipped == "disabled"
+		if _, read := p.known.Cursors[l.Path]; l.Skipped != "" && (!off || !read) { // one that was never on is no log that went off
 			continue
 		}
 		f := finding{component: health.ComponentID("log/" + l.ID), class: health.ClassLog, rule: RuleLogState}
@@ -39,8 +40,11 @@ func (p *pass) logs(s *health.Snapshot) {
 		}
 		f.kind, f.severity = health.KindLogFull, health.SeverityCritical
 		f.message = "log " + name + " is full: new entries are not kept"
+		if off {
+			f.severity, f.message = health.SeverityWarning, "log "+name+" is switched off: new entries are not kept"
+		}
 		f.atStart = p.known.FirstSeen.IsZero()
-		if l.Full {
+		if l.Full || off {
 			if _, open := p.open[of(f.component, f.kind)]; !open {
 				if room--; room < 0 {
 					continue
@@ -48,7 +52,7 @@ func (p *pass) logs(s *health.Snapshot) {
 			}
 			p.holds(f)
 		} else {
-			p.denies(of(f.component, f.kind), RuleLogState, "log "+name+" has room again")
+			p.denies(of(f.component, f.kind), RuleLogState, "log "+name+" keeps new entries again")
 		}
 	}
 }

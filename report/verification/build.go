@@ -135,9 +135,9 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 
 	// Coverage.
 	rate := rateOf(h.hours)
-	exp := h.expectedOf(base, rate)
+	exp := h.expectedOf(base)
 	if !hasBaseline {
-		exp = h.expectedOf(soak, rate)
+		exp = h.expectedOf(soak)
 	}
 	if hasBaseline {
 		s.Coverage = append(s.Coverage, h.coverage("baseline", w.BaselineFrom, w.BaselineTo, on, exp, rate))
@@ -350,7 +350,8 @@ func (h *history) judgeFaults(rs *reasons, from time.Time) {
 		}
 	}
 	for _, f := range h.faults {
-		since := !f.Opened.Before(from) && !f.AtStart || escalated[f.ID]
+		// One that was met when its part was first read, late, may be older: nobody knows, so it counts.
+		since := !f.Opened.Before(from) || escalated[f.ID]
 		switch {
 		case !f.Closed() && since && grave(&f):
 			rs.add("critical_open", "", "reason.open", f.Message, report.Stamp(f.Opened))

@@ -120,37 +120,38 @@ type expected struct {
 	parts  map[health.ComponentID]bool
 }
 
-// expectedOf is what was read in most hours with the host on: what comes and goes by itself is no gap when it is not there.
-func (h *history) expectedOf(hours []*health.HourFacts, rate tierRates) expected {
+// expectedOf is what was read in at least half of the visits of its tier with the host on: what comes and goes by itself is no gap when
+// it is not there.
+func (h *history) expectedOf(hours []*health.HourFacts) expected {
 	e := expected{map[seriesKey]health.Tier{}, map[health.ComponentID]bool{}}
-	series, parts := map[seriesKey][]float64{}, map[health.ComponentID]int{}
-	on, withParts := 0, 0
+	series, parts := map[seriesKey]int{}, map[health.ComponentID]int{}
+	var ticks, withParts [len(health.AllTiers)]int
 	for _, f := range hours {
 		if !hostOn(f) {
 			continue
 		}
-		on++
+		for _, k := range f.Ticks {
+			ticks[k.Tier] += k.Done + k.Late
+			if f.Whole {
+				withParts[k.Tier] += k.Done + k.Late
+			}
+		}
 		for i := range f.Series {
 			if s := &f.Series[i]; !s.Derived {
-				series[keyOf(s)] = append(series[keyOf(s)], float64(s.N))
+				series[keyOf(s)] += s.N
 			}
-		}
-		if f.Whole {
-			withParts++
 		}
 		for _, p := range f.Parts {
-			if p.OK+p.Warning+p.Critical > 0 {
-				parts[p.Component]++
-			}
+			parts[p.Component] += p.OK + p.Warning + p.Critical
 		}
 	}
 	for k, n := range series {
-		if 2*len(n) >= on {
-			e.series[k] = nearestTier(report.Median(n), rate, h.part(k.component).Tier)
+		if tier := nearestTier(n, ticks, h.part(k.component).Tier); 2*n >= ticks[tier] {
+			e.series[k] = tier
 		}
 	}
 	for id, n := range parts {
-		if 2*n >= withParts {
+		if all := withParts[h.part(id).Tier]; n > 0 && 2*n >= all {
 			e.parts[id] = true
 		}
 	}
@@ -159,13 +160,13 @@ func (h *history) expectedOf(hours []*health.HourFacts, rate tierRates) expected
 
 // nearestTier is the tier whose rhythm a series was read at: a fan's duty may come with the health tier though its speed comes
 // with the readings. One that was read half of the time is still of the tier that should have read it.
-func nearestTier(perHour float64, rate tierRates, otherwise health.Tier) health.Tier {
+func nearestTier(n int, ticks [len(health.AllTiers)]int, otherwise health.Tier) health.Tier {
 	best, least := otherwise, math.Inf(1)
 	for _, t := range health.AllTiers {
-		if t == health.TierEvents || rate[t] <= 0 {
+		if t == health.TierEvents || ticks[t] <= 0 {
 			continue
 		}
-		if d := math.Abs(math.Log(perHour / rate[t])); d < least-1e-9 {
+		if d := math.Abs(math.Log(float64(n) / float64(ticks[t]))); d < least-1e-9 {
 			best, least = t, d
 		}
 	}

@@ -76,6 +76,11 @@ func frozenHours(hours []*health.HourFacts, varying map[seriesKey]bool) map[time
 	for _, f := range hours {
 		switch {
 		case !f.Whole || f.Power.Off > 0 || f.Power.On > 0 && f.FirstAt.IsZero():
+			// It may have stood still into the hour in which it was seen to be off.
+			if before != nil && f.Power.On > 0 && !run.From.IsZero() && repeated(before, f, varying) {
+				run.To = f.FirstAt
+				repeats = append(repeats, f.At)
+			}
 			end()
 			before = nil
 			continue

@@ -38,7 +38,7 @@ func (m make_) name() string { return m.profile.Name + "/" + m.driver }
 var (
 	legacyPercent = make_{profile: small(bmcsim.ProfileLegacyPercent), driver: health.DriverRedfish, leak: true, present: true, paths: legacyPaths("1", "1")}
 	legacyPlain   = make_{profile: small(bmcsim.ProfileLegacy), driver: health.DriverRedfish, present: true, paths: legacyPaths("System.Embedded.1", "System.Embedded.1")}
-	modern        = make_{profile: small(bmcsim.ProfileModern), driver: health.DriverRedfish, leak: true, room: true, present: true, paths: map[string][]string{
+	modern        = make_{profile: small(bmcsim.ProfileModern), driver: health.DriverRedfish, leak: true, room: true, present: true, vendorLeak: true, paths: map[string][]string{
 		"thermal": {"/redfish/v1/Chassis/Tray_0/ThermalSubsystem/Fans"}, "psu": {"/redfish/v1/Chassis/Tray_0/PowerSubsystem/PowerSupplies"},
 		"leak": {"/redfish/v1/Chassis/Tray_0/ThermalSubsystem/LeakDetection"}, "storage": {"/redfish/v1/Systems/system/Storage"},
 	}}
@@ -116,6 +116,7 @@ const (
 	baseline    = 50 * time.Hour // asked for
 	baseLength  = 78 * time.Hour
 	minBaseline = 48 // hours, as the report says
+	logCapacity = 40 // entries; a full log keeps no more
 )
 
 // drawBase draws a baseline. Kind 0 is a plain one.
@@ -144,6 +145,7 @@ func drawBase(rng *rand.Rand, n int, long bool) *base {
 			fans, psus, drives := k.profile.Fans, k.profile.PSUs, k.profile.Drives
 			s.target.Expect = health.Expect{Fans: &fans, PSUs: &psus, Drives: &drives}
 		}
+		s.do(epoch.Add(-time.Hour), func(m *bmcsim.Machine) { m.SetLogCapacity(logCapacity, false) })
 		if b.busy {
 			s.do(epoch.Add(-time.Hour), func(m *bmcsim.Machine) { m.SetLoad(0.7) })
 		}
@@ -367,6 +369,9 @@ func (d *drawing) trouble() {
 		s.gaps = append(s.gaps, partGap{x, part})
 		d.note("no answer of %s from %s to %s", part, at(x.from), at(x.to))
 	case 3, 4, 5:
+		if len(s.log.off) > 0 { // it takes nothing
+			return
+		}
 		t := d.between(d.i.found.Add(-30*time.Minute), d.soakTo.Add(-time.Hour))
 		how, name := (*bmcsim.Machine).ClearLog, "cleared"
 		switch {
@@ -375,19 +380,19 @@ func (d *drawing) trouble() {
 		case kind == 5:
 			name = "full"
 			how = func(m *bmcsim.Machine) {
-				m.SetLogCapacity(len(m.Log())+1, false)
-				m.CorrectError(0)
-				m.CorrectError(0)
+				for range logCapacity {
+					m.CorrectError(0)
+				}
 			}
 		}
 		s.do(t, how)
 		s.log.spoilt = append(s.log.spoilt, t)
 		d.note("log %s %s", name, at(t))
 	case 6:
-		if s.make.driver == health.DriverIPMI { // a SEL does not tell that it is switched off
+		if s.make.driver == health.DriverIPMI || len(s.log.spoilt) > 0 { // a SEL does not tell that it is switched off
 			return
 		}
-		x := d.span(h(5, 8))
+		x := d.span(h(8, 11))
 		s.log.off = append(s.log.off, x)
 		s.do(x.from, func(m *bmcsim.Machine) { m.SwitchLog(false) })
 		s.do(x.to, func(m *bmcsim.Machine) { m.SwitchLog(true) })

@@ -80,7 +80,7 @@ func (s *server) readable(c condition, t *tick) bool {
 		}
 		return t.state.HostOn
 	case "drive":
-		return t.health
+		return t.health || s.make.driver == health.DriverIPMI
 	case "dimm":
 		return t.health && s.make.driver == health.DriverRedfish
 	case "leak":
@@ -222,6 +222,20 @@ func (b *bounds) atMost(v verification.Verdict, format string, args ...any) {
 	b.why = append(b.why, fmt.Sprintf("%s: ", v)+fmt.Sprintf(format, args...))
 }
 
+// evidence is the first that any of the servers showed of the water.
+func (i *incident) evidence() time.Time {
+	first := i.found
+	for _, s := range i.servers {
+		for _, e := range s.episodes() {
+			water := e.part == "leak" || e.part == "room" || e.part == "psu" && e.kind == critical
+			if water && !e.shown.IsZero() && e.shown.Before(first) && e.began.After(i.found.Add(-40*time.Hour)) {
+				first = e.shown
+			}
+		}
+	}
+	return first
+}
+
 func hourOf(t time.Time) time.Time { return t.Truncate(time.Hour) }
 
 func nextHour(t time.Time) time.Time {
@@ -238,13 +252,7 @@ func (i *incident) bounds(s *server) *bounds {
 	eps := s.episodes()
 
 	// The windows.
-	evidence := i.found
-	for _, e := range eps {
-		water := e.part == "leak" || e.part == "room" || e.part == "psu" && e.kind == critical
-		if water && !e.shown.IsZero() && e.shown.Before(evidence) && e.began.After(i.found.Add(-40*time.Hour)) {
-			evidence = e.shown
-		}
-	}
+	evidence := i.evidence()
 	baseTo := hourOf(evidence.Add(-24 * time.Hour))
 	baseFrom := baseTo.Add(-baseline)
 	if baseFrom.Before(epoch) {
@@ -280,8 +288,8 @@ func (i *incident) bounds(s *server) *bounds {
 			b.standing = true
 			b.atMost(verification.Inconclusive, "%s %d stands since %s", e.part, e.index, at(e.began))
 		default:
-			b.standing = b.standing || e.only // whom to believe is for people
-			b.grey = b.grey || e.only
+			b.standing = b.standing || e.only           // whom to believe is for people
+			b.grey = b.grey || e.only || e.kind == gone // a part that is not there is not read either
 			b.atMost(verification.Observations, "%s %d from %s to %s", e.part, e.index, at(e.began), at(e.ended))
 		}
 		until := e.ended
@@ -314,10 +322,9 @@ func (i *incident) bounds(s *server) *bounds {
 	if from := baseFrom.Add(time.Hour); slices.ContainsFunc(s.log.spoilt, func(t time.Time) bool { return t.After(from) && t.Before(i.made.Add(-i.rhythm.every)) }) {
 		b.atMost(verification.Inconclusive, "the log was spoilt")
 	}
-	for _, x := range s.log.off {
-		// The services of a log are looked at once a day.
-		b.grey = true
-		b.why = append(b.why, fmt.Sprintf("the log was off %s to %s", at(x.from), at(x.to)))
+	// What services of logs there are, and whether they are on, is read with the inventory: in between, nobody asks.
+	if slices.ContainsFunc(s.ledger, func(t tick) bool { return t.logOff && t.inventory && !t.down && !t.silent }) {
+		b.atMost(verification.Inconclusive, "the log was off")
 	}
 	for _, what := range []string{"drying", "inspection"} {
 		ok := false
@@ -382,7 +389,8 @@ func (s *server) detects(from, to time.Time) bool {
 
 // tells whether a detector can be known at a tick.
 func (s *server) tells(detector int, t *tick) bool {
-	return !t.down && !t.frozen && s.readable(condition{"leak", detector, leaking}, t) && t.state.Leaks[detector].State != bmcsim.LeakFault
+	still := t.frozen && t.state.HostOn // with the host off, too little moves to tell
+	return !t.down && !still && s.readable(condition{"leak", detector, leaking}, t) && t.state.Leaks[detector].State != bmcsim.LeakFault
 }
 
 // soakBounds counts hours of soak.

@@ -28,6 +28,7 @@ var allowed = []*regexp.Regexp{
 	regexp.MustCompile(`^Hijau: melaporkan tidak ada cairan pada setiap kunjungan dalam jam itu$`),
 	regexp.MustCompile(`^tidak ada yang menyatakan (server )?sudah dikeringkan$`),
 	regexp.MustCompile(`^Tidak ada BMC yang melihat apakah mesin dibuka, dikeringkan atau dibersihkan$`),
+	regexp.MustCompile(`^Tidak dinyatakan: [a-z, ]+\.?$`),
 	regexp.MustCompile(`^pengeringan$`), // the name of an attestation
 }
 
