@@ -124,11 +124,7 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 	met := map[string]int{} // ways
 
 	sims := map[health.TargetID]*simulated{}
-	var jobs []collector.Job
-	spec, err := schedule.Parse("@every "+every.String(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var targets []health.Target
 	for i := range good + hostile {
 		id := health.TargetID(fmt.Sprintf("bmc-%03d", i))
 		x := &simulated{}
@@ -171,6 +167,29 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 			met[x.hostile]++
 		}
 		sims[id] = x
+		targets = append(targets, target)
+	}
+	openOne := func(target health.Target, _ string) (collector.Source, error) {
+		if x := sims[target.ID]; x.redfish != nil {
+			return redfish.Open(target.ID, redfish.Options{
+				Address: target.Address, Username: x.redfish.Username(), Password: secret.New(x.redfish.Password()),
+				TLS: redfish.TLS{Fingerprint: x.redfish.CertFingerprint()},
+			})
+		}
+		x := sims[target.ID]
+		return ipmi.Open(target.ID, ipmi.Options{Address: target.Address, Username: x.ipmi.Username(), Password: secret.New(x.ipmi.Password())})
+	}
+	// A busy machine may need longer than a tick for the good ones alone: the ticks are as long as they need, three times as long at most.
+	if alone := time.Duration(good) * meanVisit(t, sims, targets, openOne); alone > every {
+		every = min(alone, 3*every).Round(time.Second)
+	}
+	t.Logf("a tick is %s", every)
+	spec, err := schedule.Parse("@every "+every.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs []collector.Job
+	for _, target := range targets {
 		jobs = append(jobs, collector.Job{Target: target, Schedule: map[health.Tier]schedule.Spec{health.TierReadings: spec, health.TierEvents: spec}})
 	}
 
@@ -180,16 +199,7 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 	var once sync.Once
 	c := collector.New(collector.Options{
 		Recorder: storetest.NewMemory(), Spread: time.Second, Deadline: map[health.Tier]time.Duration{health.TierReadings: every, health.TierEvents: every},
-		Open: func(target health.Target, _ string) (collector.Source, error) {
-			if x := sims[target.ID]; x.redfish != nil {
-				return redfish.Open(target.ID, redfish.Options{
-					Address: target.Address, Username: x.redfish.Username(), Password: secret.New(x.redfish.Password()),
-					TLS: redfish.TLS{Fingerprint: x.redfish.CertFingerprint()},
-				})
-			}
-			x := sims[target.ID]
-			return ipmi.Open(target.ID, ipmi.Options{Address: target.Address, Username: x.ipmi.Username(), Password: secret.New(x.ipmi.Password())})
-		},
+		Open: openOne,
 		OnVisit: func(v *health.Visit) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -256,7 +266,8 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 			if st.InFlightMax > 2 || st.LoginFailures > 2 || x.hostile == "" && st.Writes > 0 || st.Writes > 2*len(got)+2 {
 				t.Errorf("%s (%s): %+v", id, x.hostile, st)
 			}
-		} else if st := x.ipmi.Stats(); st.Writes > 0 || st.LoginFailures > 0 {
+		} else if st := x.ipmi.Stats(); st.Writes > 0 || st.LoginFailures > 2 || st.LoginFailures > 0 && x.hostile == "" {
+			// (A RAKP message that comes twice can spoil a login, which a BMC counts as one that failed.)
 			t.Errorf("%s (%s): %+v", id, x.hostile, st)
 		}
 	}
@@ -277,6 +288,30 @@ func TestHostileBMCsDoNotHoldUpTheOthers(t *testing.T) {
 		left = goroutinesOf("dewline/collector", "dewline/drivers/", "net/http.(*persistConn)", "net/http.(*Transport)")
 		return len(left) == 0
 	})
+}
+
+// meanVisit is how long the first visit of one of some good BMCs takes, one after the other. It is what this machine gives at
+// this moment, not a claim.
+func meanVisit(t *testing.T, sims map[health.TargetID]*simulated, targets []health.Target, openOne collector.OpenFunc) time.Duration {
+	t.Helper()
+	n, began := 0, time.Now()
+	for _, target := range targets {
+		if sims[target.ID].hostile != "" || n == 6 {
+			continue
+		}
+		n++
+		src, err := openOne(target, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := src.Read(t.Context(), health.Request{Tiers: health.TiersOf(health.TierReadings, health.TierEvents)}); err != nil {
+			t.Fatalf("read %s: %v", target.ID, err)
+		}
+		if err := src.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return time.Since(began) / time.Duration(n)
 }
 
 // goroutinesOf is the stacks of this process that name one of the given functions. The simulated servers' own goroutines are not the collector's.
