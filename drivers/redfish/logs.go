@@ -98,15 +98,19 @@ func (v *visit) discoverLogs() {
 		}
 		l.Name, l.Entries = string(d.Name), v.link(d.Entries)
 		l.Skipped = skipLog(u, &d)
-		l.Full = d.Overflow.V
-		l.Max = 0
-		if strings.EqualFold(string(d.OverWritePolicy), "NeverOverWrites") && d.MaxRecords.V > 0 && d.MaxRecords.V < 1e6 {
-			l.Max = int(d.MaxRecords.V)
-		}
+		l.room(&d)
 		logs = append(logs, l)
 	}
 	if !failed || len(logs) > 0 {
 		v.mem.Logs = logs
+	}
+}
+
+// room takes over whether the log has overflowed, and how many entries it holds if it keeps the old ones.
+func (l *logService) room(d *logServiceDoc) {
+	l.Full, l.Max = d.Overflow.V, 0
+	if strings.EqualFold(string(d.OverWritePolicy), "NeverOverWrites") && d.MaxRecords.V > 0 && d.MaxRecords.V < 1e6 {
+		l.Max = int(d.MaxRecords.V)
 	}
 }
 
@@ -221,6 +225,13 @@ func (v *visit) readLog(l *logService, info *health.LogInfo) {
 	info.Total = lst.total
 	fresh, next := follow(cur, &lst, limit, info)
 	info.Read = len(fresh)
+	if cur != nil && len(fresh) > 0 {
+		// It is with new entries that a log overflows; the services are else only looked at by the day.
+		var d logServiceDoc
+		if e := v.into(l.URI, &d); e == nil {
+			l.room(&d)
+		}
+	}
 	info.Full = l.Full || l.Max > 0 && lst.total != nil && *lst.total >= l.Max
 	for i := range fresh {
 		v.log = append(v.log, v.logEntry(l, &fresh[i], next.Generation))
