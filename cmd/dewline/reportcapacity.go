@@ -26,6 +26,7 @@ import (
 
 type capacityOptions struct {
 	config, dataDir, out, lang, key, title, reference, by, generated string
+	source                                                           string
 	since, until                                                     string
 	targets, racks, sites, labels, adds, removes                     []string
 	zip, raw                                                         bool
@@ -59,6 +60,8 @@ of sums that 'dewline report verify' checks.`,
 	f.StringArrayVar(&o.labels, "label", nil, "only servers with this label, as `name=value`; may be repeated")
 	f.StringArrayVar(&o.adds, "add", nil, "what if: `\"4 x db\"` are four more servers that draw what db did (a server, db-1, db-2 and so on, or a model); \"4 x db in A2\" names the rack")
 	f.StringArrayVar(&o.removes, "remove", nil, "what if: `\"2 x web\"` are two fewer")
+	f.StringVar(&o.source, "source", sourceStore, "where data is from: store, or influxdb (that of the configuration; it knows no inventory): `which`")
+	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{sourceStore, sourceInflux}, cobra.ShellCompDirectiveNoFileComp))
 	f.StringVar(&o.title, "title", "", "`title` of the report")
 	f.StringVar(&o.reference, "reference", "", "your `reference` number")
 	f.StringVar(&o.by, "by", "", "who makes the report (default: the user's name)")
@@ -182,12 +185,11 @@ func (p *program) capacity(ctx context.Context, o *capacityOptions) error {
 		sum := sha256.Sum256(b)
 		q.ConfigSum = hex.EncodeToString(sum[:])
 	}
-	db, err := openStore(ctx, dir)
+	r, end, err := o.reader(ctx, dir, cfg)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	r := storeReader{db}
+	defer end()
 	if err := o.choose(ctx, r, cfg, q); err != nil {
 		return err
 	}
@@ -205,6 +207,28 @@ func (p *program) capacity(ctx context.Context, o *capacityOptions) error {
 		}
 	}
 	return p.sayCapacity(rep, texts, o.out)
+}
+
+// reader opens what the review is made of.
+func (o *capacityOptions) reader(ctx context.Context, dir string, cfg *config.Config) (report.FleetReader, func(), error) {
+	switch o.source {
+	case sourceStore:
+		db, err := openStore(ctx, dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		return storeReader{db}, func() { db.Close() }, nil
+	case sourceInflux:
+		if cfg == nil || cfg.InfluxDB == nil {
+			return nil, nil, usageError("--source influxdb: there is no [influxdb] in a configuration: give it as --config, without --data-dir")
+		}
+		r, err := openInfluxReader(cfg.InfluxDB)
+		if err != nil {
+			return nil, nil, err
+		}
+		return influxFleet{r}, r.Close, nil
+	}
+	return nil, nil, usageError("--source %q is none: it is store or influxdb", o.source)
 }
 
 // writeCapacity builds the review and fills a folder with it, with its evidence and their seal.

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"dewline/health"
+	"dewline/report"
+	"dewline/store/influx"
+)
+
+// influxFleet is InfluxDB as a capacity review reads it.
+type influxFleet struct{ *influx.Reader }
+
+var _ report.FleetReader = influxFleet{}
+
+func (r influxFleet) Lacks() []report.Lack {
+	return []report.Lack{report.LackInventory, report.LackThresholds, report.LackRuns}
+}
+
+func (r influxFleet) Inventory(ctx context.Context, id health.TargetID, _ time.Time) (*health.PartFacts, error) {
+	series, err := r.SeriesOf(ctx, id)
+	return &health.PartFacts{Series: series}, err
+}
+
+func (r influxFleet) EachFault(ctx context.Context, from, until time.Time, f func(*health.Fault) error) error {
+	var all []health.Event // a fault may have opened long before
+	if err := r.Reader.EachEvent(ctx, "", time.Time{}, until, func(e *health.Event) error { all = append(all, *e); return nil }); err != nil {
+		return err
+	}
+	for _, x := range influx.FaultsOf(all) {
+		if x := report.OpenIn(x, from, until); x != nil {
+			if err := f(x); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r influxFleet) EachEvent(ctx context.Context, from, until time.Time, f func(*health.Event) error) error {
+	return r.Reader.EachEvent(ctx, "", from, until, f)
+}
+
+func (r influxFleet) Runs(context.Context) ([]report.Run, error) { return nil, nil }
