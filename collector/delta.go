@@ -107,6 +107,12 @@ func (b *builder) finish(v *health.Visit) {
 	// That dewline stops says nothing of the parts.
 	if v.Reason != health.ReasonStopped {
 		v.Unread = b.known.UnreadBy(v)
+		for _, c := range b.left {
+			if !slices.Contains(v.Unread, c) {
+				v.Unread = append(v.Unread, c)
+			}
+		}
+		slices.SortFunc(v.Unread, func(x, y health.ComponentRef) int { return cmp.Compare(x.ID, y.ID) })
 	}
 	v.ID = health.VisitID(v)
 }

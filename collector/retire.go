@@ -96,15 +96,7 @@ func unmonitored(known *health.Known, where *health.Target, at time.Time) *healt
 		f.State, f.Cleared, f.Changed = health.Unmonitored, at, at
 		v.Delta.Faults = append(v.Delta.Faults, f)
 	}
-	slices.SortFunc(v.Delta.Faults, func(a, b health.Fault) int { return cmp.Compare(a.ID, b.ID) })
-	for i, f := range v.Delta.Faults {
-		when := at.Add(time.Duration(i))
-		v.Events = append(v.Events, health.Event{
-			ID: health.PolledEventID(f.Target, f.Component, f.Kind, health.Unmonitored, when), Target: f.Target, Component: f.Component,
-			Class: f.Class, Kind: f.Kind, Severity: f.Severity, Transition: health.Unmonitored, Rule: "unmonitored",
-			Message: unmonitoredText + ": nobody knows whether this still holds", Evidence: f.Evidence, At: when, Source: "poll", FaultID: f.ID,
-		})
-	}
+	endWatch(v, at, "unmonitored", unmonitoredText+": nobody knows whether this still holds")
 	v.ID = health.VisitID(v)
 	return v
 }

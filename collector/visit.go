@@ -89,6 +89,7 @@ type builder struct {
 	log      *slog.Logger
 	opened   error // why there is no source
 	air      moisture.Input
+	left     []health.ComponentRef // parts that only another protocol told of
 }
 
 // outcome is what became of a source during a visit.
@@ -242,6 +243,11 @@ func (b *builder) judge(v *health.Visit) (err error) {
 		}
 	}()
 	s := v.Snapshot
+	old := b.known
+	if otherProtocol(old, s) {
+		b.known = without(old)
+		defer func() { b.known = old }() // it is the watcher's until this visit is committed
+	}
 	quench(s, b.known)
 	bound(s, b.known)
 	in := b.air
@@ -254,6 +260,9 @@ func (b *builder) judge(v *health.Visit) (err error) {
 		v.Events = append(v.Events, *e)
 	}
 	b.delta(v)
+	if b.known != old {
+		b.endProtocol(v, old)
+	}
 	return nil
 }
 

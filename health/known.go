@@ -22,6 +22,7 @@ func (k *Known) For(t Target) *Known {
 
 func (k *Known) moved(endpoint string) {
 	if k.Endpoint != "" {
+		k.Before = cmp.Or(k.Driver, k.Before)
 		k.Driver, k.Cursors, k.Memory, k.Access, k.Clock = "", Cursors{}, nil, Access{State: AccessOK}, BMCClock{}
 	}
 	k.Endpoint, k.Air = endpoint, AirMemory{}

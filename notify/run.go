@@ -169,7 +169,11 @@ func (f *Follower) take(ctx context.Context) error {
 				continue
 			}
 			row := health.Notice{N: e.N}
-			if s := health.SilencedBy(f.silences, now, f.place(e.Target), e.Class, e.Kind, e.Severity); s != nil {
+			sev, err := f.gravest(ctx, &e.Event)
+			if err != nil {
+				return err
+			}
+			if s := health.SilencedBy(f.silences, now, f.place(e.Target), e.Class, e.Kind, sev); s != nil {
 				row.Silence = s.ID
 			}
 			change.Add = append(change.Add, row)
@@ -207,6 +211,25 @@ func (f *Follower) wants(ctx context.Context, e *health.Event) (bool, error) {
 		return false, err
 	}
 	return slices.ContainsFunc(history, func(h health.Event) bool { return !ends(h.Transition) && m.Thing(h.Class, h.Kind, grave(&h)) }), nil
+}
+
+// gravest is the severity by which an event is silenced: its own, and of what is over or better that of its fault at its worst. A silence of
+// critical faults would let their ends through else, which are ok.
+func (f *Follower) gravest(ctx context.Context, e *health.Event) (health.Severity, error) {
+	if e.FaultID == "" || !ends(e.Transition) && e.Transition != health.Deescalated {
+		return e.Severity, nil
+	}
+	history, err := f.o.Store.FaultHistory(ctx, e.FaultID)
+	if err != nil {
+		return 0, err
+	}
+	worst := grave(e)
+	for i := range history {
+		if !ends(history[i].Transition) {
+			worst = max(worst, grave(&history[i]))
+		}
+	}
+	return worst, nil
 }
 
 // grave is an event's severity; one that is not known is not taken for harmless.

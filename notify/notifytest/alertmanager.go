@@ -95,8 +95,8 @@ type Alert struct {
 	EndsAt      time.Time         `json:"endsAt"`
 }
 
-// Firing is what fires in an Alertmanager, by alertname and severity.
-func Firing(t *testing.T, url string) map[string]Alert {
+// All is every alert that fires in an Alertmanager.
+func All(t *testing.T, url string) []Alert {
 	t.Helper()
 	resp, err := http.Get(url + "/api/v2/alerts")
 	if err != nil {
@@ -107,8 +107,14 @@ func Firing(t *testing.T, url string) map[string]Alert {
 	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
 		t.Fatal(err)
 	}
+	return all
+}
+
+// Firing is what fires in an Alertmanager, by alertname and severity.
+func Firing(t *testing.T, url string) map[string]Alert {
+	t.Helper()
 	out := map[string]Alert{}
-	for _, a := range all {
+	for _, a := range All(t, url) {
 		out[a.Labels["alertname"]+"/"+a.Labels["severity"]] = a
 	}
 	return out
