@@ -28,8 +28,7 @@ func fieldsOf(t reflect.Type, path string, out *[]string) {
 	case t.Kind() == reflect.Array:
 		fieldsOf(t.Elem(), path+"[2]", out)
 	case t.Kind() == reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			name, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if !f.IsExported() || name == "-" {
 				continue

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -267,20 +268,20 @@ func copyServers(t *testing.T, path string, servers int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		columns := ""
+		var columns strings.Builder
 		for rows.Next() {
 			var c string
 			if err := rows.Scan(&c); err != nil {
 				t.Fatal(err)
 			}
 			if c != "target" && (name != "blocks" || c != "id") {
-				columns += ", " + c
+				columns.WriteString(", " + c)
 			}
 		}
 		if err := rows.Close(); err != nil {
 			t.Fatal(err)
 		}
-		tables[name] = columns
+		tables[name] = columns.String()
 	}
 	exec := func(query string, args ...any) {
 		t.Helper()
