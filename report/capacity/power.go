@@ -107,7 +107,7 @@ func (p *powerTally) day(s *server, x *health.DayFacts, from, until int, draw []
 		if p.board >= 0 {
 			board = at(x.Aligned[p.board], i)
 		}
-		v := math.NaN()
+		var v float64
 		switch {
 		case read > 0 && !missing && sum > 0:
 			v = sum
@@ -277,9 +277,4 @@ func (f *fleet) allSteps() int {
 		return 0
 	}
 	return int(f.q.Until.Sub(f.first) / health.AlignStep)
-}
-
-// byPlace orders servers as they stand.
-func byPlace(a, b *server) int {
-	return cmp.Or(cmp.Compare(a.target.Site, b.target.Site), cmp.Compare(a.target.Rack, b.target.Rack), cmp.Compare(a.target.Position, b.target.Position), cmp.Compare(a.target.ID, b.target.ID))
 }

@@ -34,19 +34,18 @@ const (
 
 // outcome is how a report was judged.
 type outcome struct {
-	i            *incident
-	verdict      verification.Verdict
-	limits       []*bounds
-	falsely      string   // "verified", and why it should not be
-	fault        string   // "fault found", and there is none
-	needless     string   // "inconclusive", and nothing forbade a verdict
-	dry          []string // claims of dryness without proof
-	deserved     bool     // a verdict could be given
-	sound        bool     // no fault stands
-	unseen       bool     // damage that no BMC showed, and a verdict
-	missed       bool     // a standing fault, and only inconclusive
-	inconclusive bool     // for a reason
-	spent        time.Duration
+	i        *incident
+	verdict  verification.Verdict
+	limits   []*bounds
+	falsely  string   // "verified", and why it should not be
+	fault    string   // "fault found", and there is none
+	needless string   // "inconclusive", and nothing forbade a verdict
+	dry      []string // claims of dryness without proof
+	deserved bool     // a verdict could be given
+	sound    bool     // no fault stands
+	unseen   bool     // damage that no BMC showed, and a verdict
+	missed   bool     // a standing fault, and only inconclusive
+	spent    time.Duration
 }
 
 func number(t *testing.T, name string, otherwise uint64) uint64 {
