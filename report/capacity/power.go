@@ -1,7 +1,6 @@
 package capacity
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"time"

@@ -109,7 +109,9 @@ func TestWhatAQueryIsRefusedWith(t *testing.T) {
 		{"a database that is not there", []http.HandlerFunc{with(200, `{"results":[{"statement_id":0,"error":"database not found: hardware"}]}`)}, []string{"database not found: hardware", "check bucket"}, 1},
 		{"a retention policy that is not there", []http.HandlerFunc{with(200, `{"results":[{"statement_id":0,"error":"retention policy not found: autogen"}]}`)}, []string{"check bucket"}, 1},
 		{"a query it does not understand", []http.HandlerFunc{with(400, `{"error":"error parsing query: found X"}`)}, []string{"400 Bad Request: error parsing query"}, 1},
-		{"a redirect", []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere/", http.StatusFound) }}, []string{"redirected to https://elsewhere/"}, 1},
+		{"a redirect", []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere/", http.StatusFound)
+		}}, []string{"redirected to https://elsewhere/"}, 1},
 		{"a page", []http.HandlerFunc{with(200, `<html>welcome</html>`)}, []string{"none of InfluxDB's", "check url"}, 1},
 		{"rows that are no rows", []http.HandlerFunc{with(200, `{"results":[{"series":[{"values":[[{}]]}]}]}`)}, []string{"none of InfluxDB's"}, 1},
 		{"an answer that the server cuts off", []http.HandlerFunc{with(200, strings.SplitAfter(fourRows, "\n")[0])}, []string{"cut off", "max-row-limit"}, 1},
