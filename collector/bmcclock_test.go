@@ -3,6 +3,7 @@ package collector_test
 import (
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,14 +49,16 @@ func TestABMCsClockYearsOff(t *testing.T) {
 						return base.Add(time.Since(begun))
 					}
 				}
-				shows := clock(c.from)
-				m.SetClock(func() time.Time { return shows() })
+				var base atomic.Value // the simulated BMC asks at any time
+				base.Store(clock(c.from))
+				shows := func() time.Time { return base.Load().(func() time.Time)() }
+				m.SetClock(shows)
 				m.ClearLog() // so that all its entries are of this clock
 				target := health.Target{ID: "db-1", Driver: driver}
 				var src collector.Source
 				var counts func(bmcsim.Event) bool
 				if driver == health.DriverIPMI {
-					srv, err := bmcsim.ServeIPMI(m, bmcsim.IPMIOptions{Now: func() time.Time { return shows() }})
+					srv, err := bmcsim.ServeIPMI(m, bmcsim.IPMIOptions{Now: shows})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -65,7 +68,7 @@ func TestABMCsClockYearsOff(t *testing.T) {
 						t.Fatal(err)
 					}
 				} else {
-					srv, err := bmcsim.ServeRedfish(m, bmcsim.RedfishOptions{Now: func() time.Time { return shows() }})
+					srv, err := bmcsim.ServeRedfish(m, bmcsim.RedfishOptions{Now: shows})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -111,7 +114,7 @@ func TestABMCsClockYearsOff(t *testing.T) {
 				visit()
 				m.FailFan(0)
 				visit()
-				shows = clock(c.to)
+				base.Store(clock(c.to))
 				m.RepairFan(0)
 				visit()
 				m.CorrectError(0)

@@ -463,7 +463,7 @@ func TestIdleSessions(t *testing.T) {
 		t.Errorf("%d exchanges for an ended session, %d warm", n, warm)
 	}
 	old.Store(c.link.s.seal.remote)
-	if n := read(58 * time.Second).Cost.Exchanges; n != warm+4 {
+	if n := read(59 * time.Second).Cost.Exchanges; n != warm+4 {
 		t.Errorf("%d exchanges once the BMC's patience is known, %d warm", n, warm)
 	}
 }
