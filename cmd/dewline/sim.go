@@ -288,6 +288,9 @@ func writeSimConfig(f simFlags, lab *bmcsim.Lab, ref, password string, passwordF
 		}
 	}
 	if passwordFile {
+		if old, err := os.ReadFile(f.configOut + ".pass"); err == nil && string(old) != password+"\n" {
+			return fmt.Errorf("%s.pass is there already and holds another password: give another --config-out", f.configOut)
+		}
 		if err := os.WriteFile(f.configOut+".pass", []byte(password+"\n"), 0o600); err != nil {
 			return err
 		}

@@ -59,7 +59,9 @@ func (v *visit) readRoot() (rootDoc, *health.Error) {
 		}
 	}
 	if v.mem.Sessions == "" {
-		v.mem.Sessions = resolve(v.c.base, d.Links.V.Sessions)
+		if u := resolve(v.c.base, d.Links.V.Sessions); isSessions(u) {
+			v.mem.Sessions = u
+		}
 	}
 	// Members that AMI and other firmware leaves out of the root stand at their usual places (nv-redfish bmc_quirks.rs).
 	for l, usual := range map[*link]string{&d.Systems: "Systems", &d.Chassis: "Chassis", &d.Managers: "Managers"} {

@@ -111,7 +111,7 @@ func (c *Client) adopt(ctx context.Context) {
 		}
 		return
 	}
-	uri := resolve(c.base, link(k.URI))
+	uri := ownSessionURI(c.base, k.URI)
 	switch {
 	case k.Target != c.id || uri == "":
 		c.unkeep()
@@ -175,7 +175,7 @@ func (k *kept) end(ctx context.Context, o Options) error {
 	if err := c.prepare(); err != nil {
 		return err
 	}
-	c.session = session{token: k.Token, uri: resolve(c.base, link(k.URI))}
+	c.session = session{token: k.Token, uri: ownSessionURI(c.base, k.URI)}
 	return c.logout(ctx)
 }
 

@@ -32,7 +32,7 @@ type detectorDoc struct {
 // fault of the detector beside it: a soaked one looks like that too.
 func detector(p *part, d *detectorDoc) {
 	p.judge(d.Status, false)
-	ds := string(d.DetectorState)
+	ds := canonicalDetector(string(d.DetectorState))
 	if ds != "" {
 		p.Status = strings.TrimPrefix(p.Status+"; DetectorState="+ds, "; ")
 	}
@@ -61,7 +61,11 @@ func detector(p *part, d *detectorDoc) {
 		}
 		p.condition(health.KindLeakDetected, health.SeverityOK, "DetectorState="+ds)
 	default:
-		// No DetectorState: Health is the next best word for it.
+		// No DetectorState: Health is the next best word for it. A word that is not known is no dry floor, whatever Health says.
+		if ds != "" && p.State == health.OK {
+			p.State = health.Unknown
+			break
+		}
 		switch healthOf(d.Status.Health) {
 		case health.Critical:
 			p.condition(health.KindLeakDetected, health.SeverityCritical, "Status.Health="+d.Status.Health)
@@ -82,6 +86,19 @@ func detector(p *part, d *detectorDoc) {
 	}
 	fine(p, health.KindDetectorFault, d.Status.State != "" || ds != "", p.Status)
 	inspect(p)
+}
+
+// canonicalDetector gives the schema's spelling of a DetectorState, and other words as they are.
+func canonicalDetector(s string) string {
+	for _, k := range []schemas.DetectorState{
+		schemas.OKDetectorState, schemas.WarningDetectorState, schemas.CriticalDetectorState,
+		schemas.UnavailableDetectorState, schemas.AbsentDetectorState,
+	} {
+		if strings.EqualFold(s, string(k)) {
+			return string(k)
+		}
+	}
+	return s
 }
 
 // inspect says what to do where a detector is wet and at fault: it fails wet, and a soaked one is at fault.
@@ -300,10 +317,10 @@ func supermicroLeak(p *part, w string) {
 			p.State = health.Unknown
 		}
 		p.condition(health.KindDetectorFault, health.SeverityWarning, "SensorValue="+w)
-	case strings.Contains(low, "no leak"), strings.Contains(low, "not detected"), strings.Contains(low, "no liquid"), strings.Contains(low, "normal"):
+	case strings.Contains(low, "no leak"), strings.Contains(low, "not detected"), strings.Contains(low, "no liquid"), strings.Contains(low, "normal") && !strings.Contains(low, "abnormal"):
 		fine(p, health.KindLeakDetected, true, "SensorValue="+w)
 		fine(p, health.KindDetectorFault, true, "SensorValue="+w)
-	case strings.Contains(low, "leak"), strings.Contains(low, "detected"), strings.Contains(low, "liquid"):
+	case strings.Contains(low, "leak"), strings.Contains(low, "detected"), strings.Contains(low, "liquid"), strings.Contains(low, "abnormal"):
 		p.State = health.Critical
 		p.condition(health.KindLeakDetected, health.SeverityCritical, "SensorValue="+w)
 	}

@@ -234,6 +234,9 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 	}
 	maps.DeleteFunc(m.Rosters, func(_ string, r *roster) bool { return r == nil })
 	maps.DeleteFunc(m.Containers, func(_ string, c *container) bool { return c == nil })
+	if m.Sessions != "" && !isSessions(m.Sessions) {
+		return nil
+	}
 	for _, uri := range m.links() {
 		if uri != "" && resolve(base, link(uri)) != uri {
 			return nil

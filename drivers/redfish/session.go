@@ -123,6 +123,21 @@ func sessionURIs(learned string) []string {
 	return uris
 }
 
+// isSessions tells whether a path is that of a collection of sessions. The login is posted to nothing else, whatever a service
+// links: what it names may be an action.
+func isSessions(uri string) bool {
+	low := strings.ToLower(uri)
+	return strings.HasSuffix(low, "/sessions") && !strings.Contains(low, "/actions/") && !strings.Contains(low, "?")
+}
+
+// ownSessionURI is resolve for what is deleted at the end: a member of a collection of sessions, or "".
+func ownSessionURI(base *url.URL, l string) string {
+	if u := resolve(base, link(l)); isSessions(parent(u)) && !strings.Contains(u, "?") {
+		return u
+	}
+	return ""
+}
+
 // loginGrace is how long the answer to a login is still waited for when nobody wants it any more.
 const loginGrace = 3 * time.Second
 
@@ -187,14 +202,14 @@ func (c *Client) createSession(ctx context.Context, uri string) (session, error)
 	}
 	var doc schemas.Session
 	if json.Unmarshal(body, &doc) == nil {
-		s.uri = resolve(c.base, link(doc.ODataID))
+		s.uri = ownSessionURI(c.base, doc.ODataID)
 	}
 	if l := resp.Header.Get("Location"); l != "" {
-		if u := resolve(c.base, link(l)); u != "" {
+		if u := ownSessionURI(c.base, l); u != "" {
 			s.uri = u
 		} else if i := strings.Index(l, "/redfish/"); i >= 0 {
 			// A BMC behind a port forward puts its own idea of host and port here; the path is what counts.
-			if u := resolve(c.base, link(l[i:])); u != "" {
+			if u := ownSessionURI(c.base, l[i:]); u != "" {
 				s.uri = u
 			}
 		}

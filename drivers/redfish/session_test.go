@@ -89,6 +89,48 @@ func TestExpiredSessionIsOneNewLogin(t *testing.T) {
 	}
 }
 
+// What a service links or answers may be anything: an action that a POST starts, a resource that a DELETE removes.
+func TestOnlySessionsAreCreatedAndDeleted(t *testing.T) {
+	const (
+		action  = "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"
+		account = "/redfish/v1/AccountService/Accounts/3"
+	)
+	tree := ownTree(t, "classic")
+	change(t, tree, rootURI, func(d map[string]any) {
+		d["Links"] = map[string]any{"Sessions": map[string]any{"@odata.id": action}}
+	})
+	srv := newService(t, tree)
+	srv.onRequest(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			srv.mu.Lock()
+			srv.created++
+			srv.sessions["token-of-ours"] = account
+			srv.mu.Unlock()
+			w.Header().Set("X-Auth-Token", "token-of-ours")
+			w.Header().Set("Location", account)
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprintf(w, `{"@odata.id":%q}`, account)
+			return true
+		}
+		return false
+	})
+	c := srv.open(t)
+	read(t, c, health.Request{Tiers: health.EveryTier})
+	if err := c.Close(t.Context()); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	reqs, _ := srv.counts()
+	for _, r := range reqs {
+		method, at, _ := strings.Cut(r, " ")
+		if method != http.MethodGet && r != "POST "+standardSessions[0] {
+			t.Errorf("%s %s", method, at)
+		}
+	}
+	if srv.created != 1 || srv.deleted != 0 {
+		t.Errorf("%d logins, %d deleted", srv.created, srv.deleted)
+	}
+}
+
 func TestFullSessionTableMeansBasicForOneVisit(t *testing.T) {
 	srv := newService(t, ownTree(t, "classic"))
 	full := true

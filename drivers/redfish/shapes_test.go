@@ -151,6 +151,26 @@ func TestShapes(t *testing.T) {
 			tree[cha+"/Sensors"] = `{"Members":[{"@odata.id":"` + cha + `/Sensors/Leakage1"}]}`
 			tree[cha+"/Sensors/Leakage1"] = `{"Id":"Leakage1","Name":"Leakage Sensor 1","Status":{"State":"Enabled","Health":"OK"},"Oem":{"Supermicro":{"SensorValue":"Leakage Detected"}}}`
 		}, func(t *testing.T, s *health.Snapshot) { wantLeak(t, s, health.SeverityCritical) }},
+		"Supermicro's text of something abnormal": {func(tree map[string]string) {
+			change(t, tree, cha, func(d map[string]any) { d["Sensors"] = link(cha + "/Sensors") })
+			tree[cha+"/Sensors"] = `{"Members":[{"@odata.id":"` + cha + `/Sensors/Leakage1"}]}`
+			tree[cha+"/Sensors/Leakage1"] = `{"Id":"Leakage1","Name":"Leakage Sensor 1","Status":{"State":"Enabled","Health":"OK"},"Oem":{"Supermicro":{"SensorValue":"Abnormal"}}}`
+		}, func(t *testing.T, s *health.Snapshot) { wantLeak(t, s, health.SeverityCritical) }},
+		"a wet detector in capitals, beside a Health of OK": {func(tree map[string]string) {
+			change(t, tree, cha, func(d map[string]any) { d["ThermalSubsystem"] = link(cha + "/ThermalSubsystem") })
+			tree[cha+"/ThermalSubsystem"] = `{"LeakDetection":{"@odata.id":"` + cha + `/LeakDetection"}}`
+			tree[cha+"/LeakDetection"] = `{"Id":"LeakDetection","Name":"Leak","DetectorState":"CRITICAL","Status":{"Health":"OK","State":"Enabled"}}`
+		}, func(t *testing.T, s *health.Snapshot) { wantLeak(t, s, health.SeverityCritical) }},
+		"a detector in a state that has no meaning known to us": {func(tree map[string]string) {
+			change(t, tree, cha, func(d map[string]any) { d["ThermalSubsystem"] = link(cha + "/ThermalSubsystem") })
+			tree[cha+"/ThermalSubsystem"] = `{"LeakDetection":{"@odata.id":"` + cha + `/LeakDetection"}}`
+			tree[cha+"/LeakDetection"] = `{"Id":"LeakDetection","Name":"Leak","DetectorState":"Seeping","Status":{"Health":"OK","State":"Enabled"}}`
+		}, func(t *testing.T, s *health.Snapshot) {
+			l := ofClass(s, health.ClassLeakDetector)
+			if len(l) != 1 || l[0].State != health.Unknown || hasCondition(&l[0], health.KindLeakDetected, health.SeverityOK) {
+				t.Errorf("taken for dry: %+v", l)
+			}
+		}},
 		"Cray's alarm": {func(tree map[string]string) {
 			change(t, tree, cha, func(d map[string]any) { d["Oem"] = map[string]any{"Alarms": link(cha + "/Oem/Alarms")} })
 			tree[cha+"/Oem/Alarms"] = `{"Members":[{"@odata.id":"` + cha + `/Oem/Alarms/LeakAlarm1"},{"@odata.id":"` + cha + `/Oem/Alarms/DoorAlarm"}]}`
