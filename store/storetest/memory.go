@@ -50,7 +50,9 @@ func (m *Memory) Recall(ctx context.Context, id health.TargetID) (*health.Known,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k := m.known[id]; k != nil {
-		return Clone(k), nil
+		k = Clone(k)
+		k.Before = "" // a store does not keep it
+		return k, nil
 	}
 	return health.NewKnown(id), nil
 }

@@ -18,13 +18,13 @@ var dryWords = regexp.MustCompile(`(?i)\b(dry|dried|dryness|no (water|moisture|l
 // allowed are the sentences in which such words stand and claim nothing: what a detector reported from one time to another (whose truth is
 // looked at apart), what people attest or do not attest, and the legend of a picture.
 var allowed = []*regexp.Regexp{
-	regexp.MustCompile(`^reported no liquid from \S+ to \S+$`),
+	regexp.MustCompile(`^reported no liquid from \S+ \S+ to \S+ \S+$`),
 	regexp.MustCompile(`^Green: reported no liquid in every visit of the hour$`),
 	regexp.MustCompile(`^no liquid reported$`), // the legend of a strip
 	regexp.MustCompile(`^tidak ada cairan dilapo(rkan|…)$`),
 	regexp.MustCompile(`^nobody attests that (it was|the servers were) dried$`),
 	regexp.MustCompile(`^No BMC sees whether a machine was opened, dried or cleaned$`),
-	regexp.MustCompile(`^melaporkan tidak ada cairan dari \S+ sampai \S+$`),
+	regexp.MustCompile(`^melaporkan tidak ada cairan dari \S+ \S+ sampai \S+ \S+$`),
 	regexp.MustCompile(`^Hijau: melaporkan tidak ada cairan pada setiap kunjungan dalam jam itu$`),
 	regexp.MustCompile(`^tidak ada yang menyatakan (server )?sudah dikeringkan$`),
 	regexp.MustCompile(`^Tidak ada BMC yang melihat apakah mesin dibuka, dikeringkan atau dibersihkan$`),
