@@ -18,6 +18,10 @@ REAL_PARTS := parts=$$(tools/real-parts.sh); eval "$$parts"
 # DEWLINE_SEED makes the moments of an earlier run, which told its seed.
 KILLS := ./store/sqlite ./collector ./cmd/dewline ./store/storetest
 
+# The packages whose tests take longest begin first, so that none runs alone at the end. Much of what they do is waiting for real
+# processes, so that three of them keep two cores busy.
+LONGEST := ./cmd/dewline ./store/sqlite ./collector ./drivers/redfish/... ./report/verification/truth
+
 .PHONY: help build test check lint long bench fuzz compatibility
 
 help: ## what can be made
@@ -27,7 +31,7 @@ build: ## ./dewline, one static binary
 	CGO_ENABLED=0 go build -trimpath -o dewline ./cmd/dewline
 
 test: ## all tests under the race detector, against real parts; with CI=true a missing part fails
-	$(REAL_PARTS); go test -race -timeout 25m ./...
+	$(REAL_PARTS); go test -race -p 3 -timeout 25m $(LONGEST) ./...
 
 lint: ## formatting, vet, modernisers, staticcheck
 	@out=$$(gofmt -l .); if [[ -n $$out ]]; then echo "run gofmt -w on:"; echo "$$out"; exit 1; fi
