@@ -212,6 +212,7 @@ func (v *visit) readLog(l *logService, info *health.LogInfo) {
 		limit = maxEntries
 	}
 	lst, e := v.listLog(l, cur, limit)
+	v.logRead = v.logRead || e == nil || len(lst.entries) > 0
 	if e != nil {
 		v.gap(l.Entries, e, l.URI, "")
 		v.goneLink(e)

@@ -38,9 +38,9 @@ func (v *visit) run() error {
 }
 
 // anythingRead reports whether the visit brought any health data: the service root alone, which needs no password, is
-// none.
+// none, and neither is a log that is known and was not read.
 func (v *visit) anythingRead() bool {
-	return len(v.union.list) > 0 || len(v.logs) > 0 || v.hostPower != health.HostPowerUnknown
+	return len(v.union.list) > 0 || v.logRead || v.hostPower != health.HostPowerUnknown
 }
 
 func (v *visit) plan() *health.Error {

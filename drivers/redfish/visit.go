@@ -51,6 +51,7 @@ type visit struct {
 	gapSeen   map[string]bool
 	log       []health.LogEntry
 	logs      []health.LogInfo
+	logRead   bool // one of them at least, be it empty
 	cursors   health.Cursors
 }
 
