@@ -214,7 +214,7 @@ func (v *visit) distinct(place string, names, alts []string) []string {
 		}
 	}
 	bases := make([]string, len(names))
-	seen := map[string]bool{}
+	seen, again := map[string]bool{}, map[string]int{}
 	for i, n := range names {
 		b := n
 		if slices.Contains(v.mem.Twins[place], n) {
@@ -223,8 +223,9 @@ func (v *visit) distinct(place string, names, alts []string) []string {
 				b = alts[i]
 			}
 		}
-		for k := 2; seen[b]; k++ { // Dell: the same MemberId twice
-			b = n + "#" + alts[i] + "." + strconv.Itoa(k)
+		for twin := n + "#" + alts[i]; seen[b]; { // Dell: the same MemberId twice
+			again[twin]++
+			b = twin + "." + strconv.Itoa(again[twin]+1)
 		}
 		seen[b] = true
 		bases[i] = b

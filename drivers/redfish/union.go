@@ -39,6 +39,7 @@ type union struct {
 	byID  map[health.ComponentID]*part
 	byURI map[string]*part // resources and sensors that state a part
 	cited map[string]citation
+	twins map[string]int // IDs by path that were taken, and how often
 }
 
 // citation: a part's resource states the value of a sensor.
@@ -48,7 +49,7 @@ type citation struct {
 }
 
 func newUnion(v *visit) *union {
-	return &union{v: v, byID: map[health.ComponentID]*part{}, byURI: map[string]*part{}, cited: map[string]citation{}}
+	return &union{v: v, byID: map[health.ComponentID]*part{}, byURI: map[string]*part{}, cited: map[string]citation{}, twins: map[string]int{}}
 }
 
 // identity builds an ID: the class, the home where it is not the primary one, and the base. It does not depend on what
@@ -75,8 +76,10 @@ func idText(s string) string {
 	if s == "" {
 		return "_"
 	}
-	return cut(s, 128)
+	return cut(s, maxIDText)
 }
+
+const maxIDText = 128
 
 // add takes a part under its ID. Another part that already has the ID keeps it, and this one is named by its path.
 func (u *union) add(p *part, uri string) *part {
@@ -86,12 +89,13 @@ func (u *union) add(p *part, uri string) *part {
 	if _, taken := u.byID[p.ID]; taken {
 		path, frag, _ := strings.Cut(uri, "#")
 		segs := strings.Split(strings.TrimPrefix(path, rootURI+"/"), "/")
-		p.ID = health.ComponentID(string(p.Class) + "/" + idText(strings.Join(segs, ":")+frag))
-		for n := 2; ; n++ {
-			if _, taken := u.byID[p.ID]; !taken {
-				break
-			}
-			p.ID = health.ComponentID(string(p.Class) + "/" + idText(strings.Join(segs, ":")+frag+"~"+strconv.Itoa(n)))
+		base := string(p.Class) + "/" + idText(strings.Join(segs, ":")+frag)
+		p.ID = health.ComponentID(base)
+		for u.byID[p.ID] != nil {
+			u.twins[base]++
+			end := "~" + strconv.Itoa(u.twins[base]+1)
+			// The number outlives the cut: names that are the same as far as an ID goes would be tried for ever.
+			p.ID = health.ComponentID(cut(base, len(p.Class)+1+maxIDText-len(end)) + end)
 		}
 	}
 	u.byID[p.ID] = p
