@@ -100,14 +100,15 @@ func TestHeartbeatsStopWithTheWork(t *testing.T) {
 		t.Errorf("the body of a beat: %s", last)
 	}
 	mu.Unlock()
+	work := func(times int64) {
+		t.Helper()
+		until := asked.Load() + times
+		eventually(t, "it looks at its work", func() bool { return asked.Load() >= until })
+	}
 	stuck.Store(true)
-	for n := asked.Load(); asked.Load() < n+2; { // one may have been under way
-		time.Sleep(time.Millisecond)
-	}
+	work(2) // one may have been under way
 	before := beats.Load()
-	for n := asked.Load(); asked.Load() < n+10; {
-		time.Sleep(time.Millisecond)
-	}
+	work(10)
 	if n := beats.Load(); n != before {
 		t.Errorf("%d beats while it does no work", n-before)
 	}
@@ -116,13 +117,9 @@ func TestHeartbeatsStopWithTheWork(t *testing.T) {
 	if err := w.db.Close(); err != nil { // the store takes nothing: dewline must not look well
 		t.Fatal(err)
 	}
-	for n := asked.Load(); asked.Load() < n+2; {
-		time.Sleep(time.Millisecond)
-	}
+	work(2)
 	before = beats.Load()
-	for n := asked.Load(); asked.Load() < n+10; {
-		time.Sleep(time.Millisecond)
-	}
+	work(10)
 	if n := beats.Load(); n != before {
 		t.Errorf("%d beats while the store takes nothing", n-before)
 	}

@@ -207,20 +207,10 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	dir := o.dataDir
 	var cfg *config.Config
 	if dir == "" {
-		if cfg, err = loadConfig(o.config); err != nil {
+		if cfg, q.ConfigSum, err = reportConfig(o.config); err != nil {
 			return err
 		}
 		dir = cfg.DataDir
-		path, err := config.Find(o.config)
-		if err != nil {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("read the configuration: %w", err)
-		}
-		sum := sha256.Sum256(b)
-		q.ConfigSum = hex.EncodeToString(sum[:])
 	}
 	var second *config.InfluxDB
 	if cfg != nil {
@@ -271,6 +261,24 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 		return nil
 	}
 	return p.leaveOpen(ctx, dir, q, d.report)
+}
+
+// reportConfig reads the configuration of a report, and gives the sum by which the report names it.
+func reportConfig(flag string) (*config.Config, string, error) {
+	cfg, err := loadConfig(flag)
+	if err != nil {
+		return nil, "", err
+	}
+	path, err := config.Find(flag)
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, "", fmt.Errorf("read the configuration: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return cfg, hex.EncodeToString(sum[:]), nil
 }
 
 // readChain checks the chain of all events, and gives its links since the beginning of the baseline.

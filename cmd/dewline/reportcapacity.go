@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -169,21 +166,11 @@ func (p *program) capacity(ctx context.Context, o *capacityOptions) error {
 	dir := o.dataDir
 	var cfg *config.Config
 	if dir == "" {
-		if cfg, err = loadConfig(o.config); err != nil {
+		if cfg, q.ConfigSum, err = reportConfig(o.config); err != nil {
 			return err
 		}
 		dir = cfg.DataDir
 		planOf(cfg, q)
-		path, err := config.Find(o.config)
-		if err != nil {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("read the configuration: %w", err)
-		}
-		sum := sha256.Sum256(b)
-		q.ConfigSum = hex.EncodeToString(sum[:])
 	}
 	r, end, err := o.reader(ctx, dir, cfg)
 	if err != nil {

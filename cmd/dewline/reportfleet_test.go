@@ -78,9 +78,7 @@ func TestRealFleetReadersConform(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for sink.State().Cursor < last && t.Context().Err() == nil {
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "all is delivered", func() bool { return sink.State().Cursor >= last })
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)

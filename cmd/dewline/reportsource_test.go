@@ -81,12 +81,7 @@ func writeTwice(t *testing.T) *writtenTwice {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- sink.Run(ctx) }()
-	for sink.State().Cursor < last {
-		time.Sleep(10 * time.Millisecond)
-		if t.Context().Err() != nil {
-			t.Fatal("not delivered: ", sink.State())
-		}
-	}
+	eventually(t, "all is delivered", func() bool { return sink.State().Cursor >= last })
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)

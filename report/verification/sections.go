@@ -3,6 +3,7 @@ package verification
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -267,4 +268,46 @@ func (w writer) keptSince() time.Time {
 		}
 	}
 	return since
+}
+
+func (w writer) deviations() report.Section {
+	table := report.Table{ID: "deviations", Shown: 80, More: w.Say("more.rows"), Columns: []report.Column{
+		{Key: "server", Title: w.Say("col.server")}, {Key: "component", Title: w.Say("col.component"), Width: 1.8}, {Key: "quantity", Title: w.Say("col.quantity")}, {Key: "unit", Title: w.Say("col.unit"), Width: 0.6},
+		{Key: "hours_before", Title: w.Say("col.n_before"), Right: true, Width: 0.7}, {Key: "hours_after", Title: w.Say("col.n_after"), Right: true, Width: 0.7},
+		{Key: "median_before", Title: w.Say("col.before"), Right: true}, {Key: "median_after", Title: w.Say("col.after"), Right: true},
+		{Key: "difference", Title: w.Say("col.difference"), Right: true}, {Key: "interval", Title: w.Say("col.interval"), Right: true, Width: 1.4}, {Key: "margin", Title: w.Say("col.margin"), Right: true},
+		{Key: "adjusted_for", Title: w.Say("col.adjusted"), Width: 1.1}, {Key: "controls", Title: w.Say("col.controls"), Right: true}, {Key: "result", Title: w.Say("col.result"), Width: 1.2},
+	}, Note: w.Say("deviations.note")}
+	for _, s := range w.r.Servers {
+		for _, d := range s.Deviations {
+			tone := map[string]report.Tone{"unchanged": report.Good, "changed": report.Notice, "not_shown": report.Faint}[d.Result]
+			control := report.Cell{Text: "–", Value: "", Tone: report.Faint}
+			if d.Control != nil {
+				control = report.Number(*d.Control)
+			}
+			interval := report.Cell{Text: "–", Value: "", Tone: report.Faint}
+			diff := interval
+			if d.NBefore >= minHoursCompared && d.NAfter >= minHoursCompared {
+				interval = report.Cell{Text: report.Digits(d.Low) + " … " + report.Digits(d.High), Value: report.Digits(d.Low) + " … " + report.Digits(d.High)}
+				diff = report.Number(d.Difference)
+			}
+			var adjusted []string
+			for _, a := range d.Adjusted {
+				adjusted = append(adjusted, w.Say("adjusted."+a))
+			}
+			table.Rows = append(table.Rows, []report.Cell{
+				report.Text(string(s.Target)), {Text: cmp.Or(d.Name, string(d.Component)), Value: string(d.Component)}, report.Text(w.quantity(d.Quantity)), report.Text(string(d.Unit)), report.Count(d.NBefore), report.Count(d.NAfter),
+				report.Number(d.Before), report.Number(d.After), diff, interval, report.Number(d.Margin), report.Text(strings.Join(adjusted, ", ")), control, {Text: w.Say("result." + d.Result), Value: d.Result, Tone: tone},
+			})
+		}
+	}
+	st := w.r.Statistics
+	blocks := []report.Block{report.Paragraph{Text: w.Say("deviations.count", st.Compared, st.Unchanged, st.Changed, st.NotShown)}}
+	if len(table.Rows) > 0 {
+		slices.SortStableFunc(table.Rows, func(a, b []report.Cell) int {
+			return cmp.Compare(rankOf(a[len(a)-1].Value.(string)), rankOf(b[len(b)-1].Value.(string)))
+		})
+		blocks = append(blocks, table)
+	}
+	return w.section("deviations", true, blocks...)
 }
