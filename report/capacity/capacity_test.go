@@ -89,8 +89,8 @@ func TestDaysWithoutAnyReadingAreExcluded(t *testing.T) {
 	if want := 3*288 + 50 - (288 + 100); g.Excluded != want || g.Counted != 5*288-want || math.Abs(g.Gap-float64(want)/12) > 1e-9 {
 		t.Errorf("excluded %d, counted %d, gap %v h", g.Excluded, g.Counted, g.Gap)
 	}
-	if math.Abs(g.Energy-g.Hours*303/1000) > 1e-9 {
-		t.Errorf("%v kWh in %v h: gaps are not filled", g.Energy, g.Hours)
+	if math.Abs(*g.Energy-g.Hours*303/1000) > 1e-9 {
+		t.Errorf("%v kWh in %v h: gaps are not filled", *g.Energy, g.Hours)
 	}
 }
 

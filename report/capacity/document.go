@@ -233,7 +233,7 @@ func (w writer) power() report.Section {
 		}
 		groups.Rows = append(groups.Rows, []report.Cell{
 			{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Count(g.Servers), draw(p50), draw(p95), draw(p99), draw(most), samples(g.Draw), share(g.Coverage),
-			report.Count(g.Excluded), report.Count(g.Scaled), report.Number(g.Energy), report.Number(g.Gap),
+			report.Count(g.Excluded), report.Count(g.Scaled), number(g.Energy), report.Number(g.Gap),
 		})
 		if b := g.Budget; b != nil {
 			tone := report.Good
@@ -341,7 +341,7 @@ func (w writer) servers() report.Section {
 		}
 		table.Rows = append(table.Rows, []report.Cell{
 			text(s.Target), text(s.Rack), source, figure(p.Draw, p50), figure(p.Draw, p95), figure(p.Draw, p99), figure(p.Draw, most), number(p.Highest), samples(p.Draw), sampling, share(p.Coverage),
-			report.Number(p.Energy), report.Number(p.Gap), capped,
+			number(p.Energy), report.Number(p.Gap), capped,
 		})
 		room := number(p.Headroom)
 		if p.Headroom != nil && *p.Headroom < 0 {

@@ -21,9 +21,9 @@ type Group struct {
 	AtLeast  *Spread  `json:"at_least_watts,omitempty"`
 	Coverage float64  `json:"coverage"`
 	Counted  int      `json:"steps_counted"`
-	Scaled   int      `json:"steps_scaled"`   // of those: some servers, 5 % at most, were not read; they are taken to draw the mean of the others
-	Excluded int      `json:"steps_excluded"` // under 95 % of the servers were read
-	Energy   float64  `json:"energy_kwh"`
+	Scaled   int      `json:"steps_scaled"`         // of those: some servers, 5 % at most, were not read; they are taken to draw the mean of the others
+	Excluded int      `json:"steps_excluded"`       // under 95 % of the servers were read
+	Energy   *float64 `json:"energy_kwh,omitempty"` // nil: no step counts
 	Hours    float64  `json:"energy_hours"`
 	Gap      float64  `json:"gap_hours"`
 	Unread   int      `json:"members_never_read"`
@@ -70,6 +70,7 @@ type group struct {
 	read [health.StepsPerDay]int
 
 	draw  dist
+	kWh   float64
 	least dist
 	days  []dayValue
 	what  *WhatIf // a group in thought
@@ -255,7 +256,7 @@ func (g *group) close(day time.Time, from, until int) {
 			}
 			g.Counted++
 			values = append(values, v)
-			g.Energy += v * health.AlignStep.Hours() / 1000
+			g.kWh += v * health.AlignStep.Hours() / 1000
 		}
 		g.draw.add(values)
 		g.least.add(least)
@@ -277,6 +278,7 @@ func (g *group) figures(f *fleet) Group {
 	}
 	out.Unread = g.unread(f)
 	if out.Draw != nil {
+		out.Energy = new(g.kWh)
 		out.Trend = trendOf(g.days, f.q.Until)
 	} else {
 		out.AtLeast = g.least.spread()

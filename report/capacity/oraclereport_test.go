@@ -145,7 +145,9 @@ func (o *oracle) power(m *reporttest.Machine, path string) {
 	n := len(real(draw))
 	o.spread(path+".draw_watts", draw)
 	o.put(path+".coverage", float64(n)/float64(all))
-	o.put(path+".energy_kwh", total(real(draw))/12/1000)
+	if len(real(draw)) > 0 {
+		o.put(path+".energy_kwh", total(real(draw))/12/1000)
+	}
 	o.put(path+".energy_hours", hoursOf(n))
 	o.put(path+".gap_hours", hoursOf(all-n))
 	o.put(path+".board_hours", hoursOf(fromBoard))
@@ -262,7 +264,9 @@ func (o *oracle) group(path string, members [][]float64, servers, unread int, bu
 	o.put(path+".steps_scaled", 0)
 	o.put(path+".steps_excluded", float64(excluded))
 	o.put(path+".coverage", float64(n)/float64(all))
-	o.put(path+".energy_kwh", total(real(sums))/12/1000)
+	if len(real(sums)) > 0 {
+		o.put(path+".energy_kwh", total(real(sums))/12/1000)
+	}
 	o.put(path+".energy_hours", hoursOf(n))
 	o.put(path+".gap_hours", hoursOf(all-n))
 	o.put(path+".members_never_read", float64(unread))
@@ -586,8 +590,10 @@ func (o *oracle) reliability() {
 	for class, v := range map[string][4]float64{"fan": {3, 2, 2, 0}, "psu": {2, 10, 10, 0}, "power_unit": {1, 12, 12, 0}, "drive": {0, 0, 0, 1}, "memory": {0, 0, 0, 1}} {
 		path := "reliability.time_to_clear[" + class + "]"
 		o.put(path+".cleared", v[0])
-		o.put(path+".mean_hours", v[1])
-		o.put(path+".median_hours", v[2])
+		if v[0] > 0 {
+			o.put(path+".mean_hours", v[1])
+			o.put(path+".median_hours", v[2])
+		}
 		o.put(path+".still_open", v[3])
 	}
 }

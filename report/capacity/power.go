@@ -16,7 +16,7 @@ type Power struct {
 	Coverage float64  `json:"coverage"`             // of the time with data
 	Sampling float64  `json:"sampling_interval_seconds,omitempty"`
 	Highest  *float64 `json:"highest_sample_watts,omitempty"` // of several supplies: the sum of their highest, which it cannot have exceeded
-	Energy   float64  `json:"energy_kwh"`                     // over Hours
+	Energy   *float64 `json:"energy_kwh,omitempty"`           // over Hours; nil: no power was told
 	Hours    float64  `json:"energy_hours"`
 	Gap      float64  `json:"gap_hours"` // within the time with data
 	Board    float64  `json:"board_hours"`
@@ -190,7 +190,10 @@ func meanOf(steps []float64) float64 {
 
 // figures are a server's, over the time with data.
 func (p *powerTally) figures(s *server, f *fleet) Power {
-	out := Power{Source: "none", Shared: s.shared, Draw: p.draw.spread(), Energy: p.kWh, Refused: p.refused, Hours: hours(p.draw.n), Board: hours(p.fromBoard)}
+	out := Power{Source: "none", Shared: s.shared, Draw: p.draw.spread(), Refused: p.refused, Hours: hours(p.draw.n), Board: hours(p.fromBoard)}
+	if out.Draw != nil {
+		out.Energy = new(p.kWh)
+	}
 	all := f.allSteps()
 	switch {
 	case p.fromInputs > 0 && p.fromBoard > 0:

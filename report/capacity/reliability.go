@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"gonum.org/v1/gonum/stat"
+
 	"dewline/health"
 	"dewline/report"
 )
@@ -66,8 +68,8 @@ type Redundancy struct {
 type Clearing struct {
 	Class   health.Class `json:"class"`
 	Cleared int          `json:"cleared"`
-	Mean    float64      `json:"mean_hours"`
-	Median  float64      `json:"median_hours"`
+	Mean    *float64     `json:"mean_hours,omitempty"` // nil, and the median: none was cleared
+	Median  *float64     `json:"median_hours,omitempty"`
 	Open    int          `json:"still_open"` // not in the mean, which is too short by that
 }
 
@@ -170,9 +172,9 @@ func (f *fleet) reliability() Reliability {
 		if len(times[c])+open[c] == 0 {
 			continue
 		}
-		x := Clearing{Class: c, Cleared: len(times[c]), Open: open[c], Median: report.Median(times[c])}
-		for _, h := range times[c] {
-			x.Mean += h / float64(len(times[c]))
+		x := Clearing{Class: c, Cleared: len(times[c]), Open: open[c]}
+		if len(times[c]) > 0 {
+			x.Mean, x.Median = new(stat.Mean(times[c], nil)), new(report.Median(times[c]))
 		}
 		r.Clearing = append(r.Clearing, x)
 	}

@@ -255,11 +255,7 @@ func (w writer) reliability() report.Section {
 		t := w.table("time-to-clear", "class", "cleared>", "mean_hours>", "median_hours>", "still_open>")
 		t.Note = w.Say("clearing.note")
 		for _, x := range r.Clearing {
-			mean, median := report.None(), report.None()
-			if x.Cleared > 0 {
-				mean, median = report.Number(x.Mean), report.Number(x.Median)
-			}
-			t.Rows = append(t.Rows, []report.Cell{text(x.Class), report.Count(x.Cleared), mean, median, report.Count(x.Open)})
+			t.Rows = append(t.Rows, []report.Cell{text(x.Class), report.Count(x.Cleared), number(x.Mean), number(x.Median), report.Count(x.Open)})
 		}
 		blocks = append(blocks, t)
 	}
