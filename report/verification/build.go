@@ -359,9 +359,13 @@ func (h *history) judgeFaults(rs *reasons, from time.Time) {
 			// judged as a part
 		case !f.Closed() && since:
 			rs.add("observed", "", "reason.open", f.Message, report.Stamp(f.Opened))
+		case !f.Closed() && f.Kind == health.KindLeakDetected:
+			// However old: a detector that reports liquid all the time cannot tell whether more came, or whether any of it went.
+			rs.add("critical_open", "", "reason.leak_stands", f.Message, report.Stamp(f.Opened))
 		case !f.Closed() && f.Severity >= health.SeverityWarning:
 			rs.add("observed", "", "reason.open_before", f.Message, report.Stamp(f.Opened))
-		case since && f.Severity >= health.SeverityWarning:
+		case f.Closed() && !f.Cleared.Before(from) && f.Severity >= health.SeverityWarning:
+			// It stood in the window, whenever it arose.
 			rs.add("observed", "", "reason.was_open", f.Message, report.Stamp(f.Opened), report.Stamp(f.Cleared))
 		}
 	}

@@ -19,7 +19,7 @@ const (
 
 // Gates in the order in which a report names them.
 var Gates = []Gate{
-	{"critical_open", FaultFound, "a critical fault, a leak, a lost redundancy or a predicted failure that arose since the baseline ended is still there"},
+	{"critical_open", FaultFound, "a leak is still there, whenever it arose, or a critical fault, a lost redundancy or a predicted failure that arose since the baseline ended is"},
 	{"part_missing", FaultFound, "a part that was there before is gone or failed, and no attestation explains it"},
 	{"no_data", Inconclusive, "nothing was read since power was restored"},
 	{"visits", Inconclusive, "under 99 % of due visits were read, in the baseline or the soak"},
@@ -28,7 +28,7 @@ var Gates = []Gate{
 	{"chain", Inconclusive, "the chain of events in the store is broken: one was changed or taken out"},
 	{"expected", Inconclusive, "a part that was there before, or that the configuration expects, was not read"},
 	{"soak", Inconclusive, "the soak is not complete"},
-	{"soak_fault", Inconclusive, "a critical fault or a leak came up during the soak, even if it went again: the soak restarts, unless an attestation explains it"},
+	{"soak_fault", Inconclusive, "a leak, or a critical fault that arose since the baseline ended, was there during the soak, even if it went again: the soak restarts, unless an attestation explains it"},
 	{"drying", Inconclusive, "nobody attests that the servers were dried"},
 	{"inspection", Inconclusive, "nobody attests that the servers were inspected"},
 	{"no_baseline_expect", Inconclusive, "there is no baseline, and the configuration does not say how many parts there should be"},

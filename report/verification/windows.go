@@ -103,7 +103,8 @@ func (h *history) windows(q *Request, evidence time.Time) (Windows, map[time.Tim
 		}
 	}
 	for _, f := range h.faults {
-		if f.Closed() && (f.Severity == health.SeverityCritical || f.Kind == health.KindLeakDetected) && !f.Opened.Before(h.base) && !h.explainedFault(q, &f) {
+		leak := f.Kind == health.KindLeakDetected // whenever it came: an hour with liquid reported is none of the soak
+		if f.Closed() && (leak || f.Severity == health.SeverityCritical && !f.Opened.Before(h.base)) && !h.explainedFault(q, &f) {
 			restart(f.Cleared)
 		}
 	}
