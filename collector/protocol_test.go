@@ -49,7 +49,7 @@ func TestAnotherProtocolEndsWhatTheOldOneTold(t *testing.T) {
 		}
 		unknown := 0
 		for _, v := range r.visits() {
-			if slices.Contains(v.Unread, health.ComponentRef{ID: "fan/ipmi", Class: health.ClassFan}) {
+			if v.Result == health.Done && slices.Contains(v.Unread, health.ComponentRef{ID: "fan/ipmi", Class: health.ClassFan}) {
 				unknown++
 			}
 		}
@@ -79,6 +79,27 @@ func TestAnotherProtocolEndsWhatTheOldOneTold(t *testing.T) {
 		r.jobs[0].Target.Driver = health.DriverRedfish
 		synctest.Wait()
 		r.run(20 * time.Minute)
+		check(t, r)
+	})
+	bubble(t, "a configuration that names another driver, whose first visits fail, and a restart before it is read", func(t *testing.T) {
+		r := newRig(t)
+		r.add("db-1", everyMinute, read(health.DriverIPMI, "fan/ipmi"))
+		r.jobs[0].Target.Driver = health.DriverAuto
+		r.run(20 * time.Minute)
+		r.sources["db-1"].read = func(context.Context, int, health.Request) (*health.Snapshot, error) { return unreachable() }
+		r.jobs[0].Target.Driver = health.DriverRedfish
+		synctest.Wait()
+		r.run(90 * time.Second) // fewer failures than make it unreachable
+		if k := r.known("db-1"); k.Driver != "" || k.Endpoint != "redfish https://db-1" || len(k.Faults) != 1 {
+			t.Fatalf("before the restart: driver %q of %q, %d faults", k.Driver, k.Endpoint, len(k.Faults))
+		}
+		r.sources["db-1"].read = read(health.DriverRedfish, "fan/redfish")
+		synctest.Wait()
+		r.run(20 * time.Minute)
+		r.jobs[0].Target.Driver = health.DriverAuto // the same protocol by another configuration ends nothing
+		synctest.Wait()
+		r.run(20 * time.Minute)
+		r.jobs[0].Target.Driver = health.DriverRedfish
 		check(t, r)
 	})
 }

@@ -128,7 +128,7 @@ type Known struct {
 	// Endpoint is the address and configured driver all this was learned from: another endpoint may be another machine.
 	Endpoint   string
 	Driver     string // the sticky choice for driver auto; "" before the first success
-	Before     string `json:"-"` // the driver of the endpoint before this one; not kept: it matters until the next success
+	Before     string `json:"-"` // the driver of the endpoint before this one, until the next success
 	Identity   Identity
 	HostPower  HostPower
 	Components map[ComponentID]KnownComponent

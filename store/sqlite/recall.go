@@ -25,9 +25,9 @@ func recall(ctx context.Context, tx *sql.Tx, k *health.Known) error {
 	found := false
 	if err := each(ctx, tx, func(rows *sql.Rows) error {
 		found = true
-		return rows.Scan(&n, &k.Endpoint, &k.Driver, fromJSON{&k.Identity}, textOf(&k.HostPower), nsTime{&k.FirstSeen},
+		return rows.Scan(&n, &k.Endpoint, &k.Driver, &k.Before, fromJSON{&k.Identity}, textOf(&k.HostPower), nsTime{&k.FirstSeen},
 			&k.Clock.Skew, nsTime{&k.Clock.At})
-	}, "SELECT id, endpoint, driver, identity, host_power, first_seen_ns, clock_skew, clock_ns FROM targets WHERE name = ?", string(k.Target)); err != nil || !found {
+	}, "SELECT id, endpoint, driver, driver_before, identity, host_power, first_seen_ns, clock_skew, clock_ns FROM targets WHERE name = ?", string(k.Target)); err != nil || !found {
 		return err
 	}
 	components, err := componentsOf(ctx, tx, n)

@@ -215,7 +215,8 @@ func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) er
 		if d.HostPower != nil {
 			power = d.HostPower.String()
 		}
-		if err := w.exec(ctx, `UPDATE targets SET driver = coalesce(nullif(?2, ''), driver), host_power = coalesce(?3, host_power),
+		if err := w.exec(ctx, `UPDATE targets SET driver = coalesce(nullif(?2, ''), driver),
+			driver_before = CASE ?2 WHEN '' THEN driver_before ELSE '' END, host_power = coalesce(?3, host_power),
 			first_seen_ns = coalesce(?4, first_seen_ns) WHERE id = ?1`, t.n, d.Driver, power, ns(d.FirstSeen)); err != nil {
 			return err
 		}
@@ -298,7 +299,7 @@ func (w *writer) delta(ctx context.Context, t *writerTarget, d *health.Delta) er
 func (w *writer) moved(ctx context.Context, t *writerTarget, endpoint string) error {
 	if t.endpoint != "" {
 		for _, q := range [...]string{
-			"UPDATE targets SET driver = '' WHERE id = ?", "DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?", "DELETE FROM air WHERE target = ?",
+			"UPDATE targets SET driver_before = coalesce(nullif(driver, ''), driver_before), driver = '' WHERE id = ?", "DELETE FROM cursors WHERE target = ?", "DELETE FROM memory WHERE target = ?", "DELETE FROM air WHERE target = ?",
 			"DELETE FROM access WHERE target = ?", "UPDATE targets SET clock_skew = 0, clock_ns = NULL WHERE id = ?",
 		} {
 			if err := w.exec(ctx, q, t.n); err != nil {

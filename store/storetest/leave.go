@@ -67,13 +67,14 @@ func runLeave(t *testing.T, open func(t *testing.T) Store) {
 				}},
 			{Endpoint: "auto a", Cursors: health.Cursors{"log": []byte(`2`)}},
 			{Endpoint: "auto b", Cursors: health.Cursors{"log": []byte(`3`)}},
+			{Endpoint: "redfish b"}, // which protocol it was is known until one is read
+			{FirstSeen: start},
 			{Endpoint: "auto c", Driver: "redfish", Memory: []byte(`{"c":1}`)},
 		} {
 			v := NewMachine("t", 1, 1).Visit(start.Add(time.Duration(i) * time.Minute))
 			v.Delta = d
 			must(t, s.Record(t.Context(), v))
 			known.Apply(Clone(&d))
-			known.Before = "" // not kept
 			got, err := s.Recall(t.Context(), "t")
 			must(t, err)
 			if diff := Diff(known, got); diff != "" {

@@ -50,9 +50,7 @@ func (m *Memory) Recall(ctx context.Context, id health.TargetID) (*health.Known,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k := m.known[id]; k != nil {
-		k = Clone(k)
-		k.Before = "" // a store does not keep it
-		return k, nil
+		return Clone(k), nil
 	}
 	return health.NewKnown(id), nil
 }
