@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -286,7 +287,7 @@ func (h *history) judgeParts(rs *reasons, q *Request, parts []Part) {
 		case changeFirmware:
 			rs.add("observed", "soak", "reason.firmware", h.label(p.Component), p.Was, p.Firmware)
 		case changeNone:
-			if p.Before == "ok" && p.Now == "unknown" && p.Class != health.ClassLeakDetector { // which has a gate of its own
+			if slices.Contains([]string{"ok", "warning", "critical"}, p.Before) && p.Now == "unknown" && p.Class != health.ClassLeakDetector { // which has a gate of its own
 				rs.add("expected", "soak", "reason.now_unknown", h.label(p.Component))
 			}
 		}
@@ -342,6 +343,20 @@ func grave(f *health.Fault) bool {
 	return f.Severity == health.SeverityCritical
 }
 
+// lostSight tells whether a fault closed because its server, or its protocol, was watched no more, and nothing has shown since that it is over:
+// that its part is well, unless a log alone told of it, or that the same was found anew, which is judged itself.
+func (h *history) lostSight(f *health.Fault) bool {
+	if f.State != health.Unmonitored {
+		return false
+	}
+	anew := slices.ContainsFunc(h.faults, func(o health.Fault) bool {
+		return o.Component == f.Component && o.Kind == f.Kind && o.ID != f.ID && !o.Opened.Before(f.Cleared)
+	})
+	_, last := statesIn(slices.Concat(h.within(upHour(f.Cleared), h.until), h.begun))
+	well := last[f.Component].state == "ok" && !strings.HasPrefix(f.Rule, "log:")
+	return !anew && !well
+}
+
 func (h *history) judgeFaults(rs *reasons, from time.Time) {
 	escalated := map[string]bool{}
 	for _, e := range h.events {
@@ -353,6 +368,8 @@ func (h *history) judgeFaults(rs *reasons, from time.Time) {
 		// One that was met when its part was first read, late, may be older: nobody knows, so it counts.
 		since := !f.Opened.Before(from) || escalated[f.ID]
 		switch {
+		case (since || f.Kind == health.KindLeakDetected) && grave(&f) && h.lostSight(&f):
+			rs.add("unwatched", "", "reason.unwatched", f.Message, report.Stamp(f.Opened), report.Stamp(f.Cleared))
 		case !f.Closed() && since && grave(&f):
 			rs.add("critical_open", "", "reason.open", f.Message, report.Stamp(f.Opened))
 		case !f.Closed() && since && f.Kind == health.KindAbsentRemoved:

@@ -126,7 +126,7 @@ func (h *history) parts(before, after []*health.HourFacts, since time.Time) []Pa
 			p.Faults++
 			// Its place was read whole, and it was not in it: that is absence. Not read is another thing, and so is a machine with fewer
 			// parts than are expected (a fault with a subject).
-			if f.Kind == health.KindAbsentRemoved && f.Subject == "" && !f.Closed() && wasPresent {
+			if f.Kind == health.KindAbsentRemoved && f.Subject == "" && !f.Closed() && (wasPresent || !h.known) {
 				p.Change = changeMissing
 			}
 		}

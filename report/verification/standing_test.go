@@ -66,3 +66,106 @@ func TestFaultsThatAreOlderThanTheIncident(t *testing.T) {
 		})
 	}
 }
+
+// A fault that closed because nobody watched any more is not over by that: something must have shown that it is.
+func TestFaultsThatWereLostSightOf(t *testing.T) {
+	t0 := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	h := func(n float64) time.Time { return t0.Add(time.Duration(n * float64(time.Hour))) }
+	const baseline, lost, end = 60, 90, 120
+	psu := health.HourPart{Component: "psu/1", Class: health.ClassPSU}
+	ok, unread, bad := psu, psu, psu
+	ok.OK, unread.Unread, bad.Critical = 12, 12, 12
+	fault := health.Fault{
+		ID: "f1", Component: "psu/1", Class: health.ClassPSU, Kind: health.KindFailed, Severity: health.SeverityCritical, Rule: "state", State: health.Unmonitored,
+		Opened: h(85), Cleared: h(lost), Message: "x",
+	}
+	with := func(change func(*health.Fault)) health.Fault {
+		f := fault
+		change(&f)
+		return f
+	}
+	for _, c := range []struct {
+		name   string
+		faults []health.Fault
+		after  health.HourPart // from 100 h on; nothing is read between
+		want   []string
+	}{
+		{"its part was not read since", []health.Fault{fault}, unread, []string{"unwatched"}},
+		{"its part is well now", []health.Fault{fault}, ok, []string{"observed"}},
+		{"its part is well now, but a log alone told of it", []health.Fault{with(func(f *health.Fault) { f.Rule = "log:failed" })}, ok, []string{"unwatched"}},
+		{"it was found anew and stands", []health.Fault{fault, with(func(f *health.Fault) {
+			f.ID, f.State, f.Opened, f.Cleared = "f2", health.Asserted, h(100), time.Time{}
+		})}, bad, []string{"observed", "critical_open"}},
+		{"it was found anew and cleared", []health.Fault{fault, with(func(f *health.Fault) { f.ID, f.State, f.Opened, f.Cleared = "f2", health.Cleared, h(100), h(101) })}, ok, []string{"observed", "observed"}},
+		{"it had cleared before", []health.Fault{with(func(f *health.Fault) { f.State = health.Cleared })}, unread, []string{"observed"}},
+		{"it was so before the incident", []health.Fault{with(func(f *health.Fault) { f.Opened = h(-9) })}, unread, []string{"observed"}},
+		{"a leak, however old", []health.Fault{with(func(f *health.Fault) { f.Kind, f.Opened = health.KindLeakDetected, h(-9) })}, unread, []string{"unwatched"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &history{baseFrom: t0, base: h(baseline), until: h(end), faults: c.faults}
+			for i := range end {
+				f := &health.HourFacts{At: h(float64(i)), Whole: true, Parts: []health.HourPart{ok}}
+				switch {
+				case i >= 100:
+					f.Parts = []health.HourPart{c.after}
+				case i >= lost:
+					f.Parts = nil
+				case i >= 85:
+					f.Parts = []health.HourPart{bad}
+				}
+				s.hours = append(s.hours, f)
+			}
+			var rs reasons
+			s.judgeFaults(&rs, s.base)
+			var got []string
+			for _, r := range rs.list {
+				got = append(got, r.Gate)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Without a baseline a part that was met and is gone is gone all the same, and so is one that says nothing any more.
+func TestPartsThatAreGone(t *testing.T) {
+	t0 := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	hour := func(n int, p health.HourPart) *health.HourFacts {
+		p.Component, p.Class = "memory/1", health.ClassMemory
+		return &health.HourFacts{At: t0.Add(time.Duration(n) * time.Hour), Whole: true, Parts: []health.HourPart{p}}
+	}
+	known := map[health.ComponentID]health.KnownComponent{"memory/1": {Component: health.Component{ID: "memory/1", Class: health.ClassMemory, Name: "DIMM 1"}}}
+	removed := []health.Fault{{ID: "f1", Component: "memory/1", Kind: health.KindAbsentRemoved, Severity: health.SeverityCritical, State: health.Asserted, Opened: t0.Add(3 * time.Hour)}}
+	for _, c := range []struct {
+		name   string
+		known  bool // what was there before
+		before []*health.HourFacts
+		after  []*health.HourFacts
+		faults []health.Fault
+		want   []string
+	}{
+		{"removed, without a baseline", false, nil, []*health.HourFacts{hour(2, health.HourPart{OK: 12}), hour(3, health.HourPart{Absent: 12})}, removed, []string{"part_missing"}},
+		{"removed, with one", true, []*health.HourFacts{hour(0, health.HourPart{OK: 12})}, []*health.HourFacts{hour(3, health.HourPart{Absent: 12})}, removed, []string{"part_missing"}},
+		{"there, without a baseline", false, nil, []*health.HourFacts{hour(2, health.HourPart{OK: 12})}, nil, nil},
+		{"well before, and says nothing now", true, []*health.HourFacts{hour(0, health.HourPart{OK: 12})}, []*health.HourFacts{hour(3, health.HourPart{Unknown: 12})}, nil, []string{"expected"}},
+		{"ill before, and says nothing now", true, []*health.HourFacts{hour(0, health.HourPart{Warning: 12})}, []*health.HourFacts{hour(3, health.HourPart{Unknown: 12})}, nil, []string{"expected"}},
+		{"said nothing before", true, []*health.HourFacts{hour(0, health.HourPart{Unknown: 12})}, []*health.HourFacts{hour(3, health.HourPart{Unknown: 12})}, nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &history{known: c.known, now: known, faults: c.faults}
+			if c.known {
+				h.before = known
+			}
+			var rs reasons
+			h.judgeParts(&rs, &Request{}, h.parts(c.before, c.after, t0))
+			var got []string
+			for _, r := range rs.list {
+				got = append(got, r.Gate)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
