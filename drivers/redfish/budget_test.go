@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -69,6 +70,17 @@ func newSlug(t *testing.T, drives int) *slug {
 	}
 	s.client.http.Transport = count{capped{inProcess{h}}}
 	return s
+}
+
+// inProcess answers requests with a handler, without a network.
+type inProcess struct{ h http.Handler }
+
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	r = r.Clone(r.Context())
+	r.Host = r.URL.Host
+	p.h.ServeHTTP(w, r)
+	return w.Result(), nil
 }
 
 // visit reads tiers as the collector does, and checks that nothing seems gone.
