@@ -168,7 +168,8 @@ type visit struct {
 	stale    bool          // the records are of a repository that is another by now
 	most     time.Duration // that its deadline left it when it began; 0: it has none
 	// from is where the sensors that are read in turn go on.
-	from int
+	from     int
+	fruReads int // requests for FRU data so far
 }
 
 func (v *visit) gap(g health.Gap) { v.snap.Gaps = append(v.snap.Gaps, g) }

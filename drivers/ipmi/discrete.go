@@ -168,23 +168,27 @@ var specific = map[uint8]map[uint8]effect{
 // whose polarity only the vendor knows.
 func effects(typ, event uint8, class health.Class) map[uint8]effect {
 	switch {
+	case class == health.ClassLeakDetector:
+		return leakEffects[event]
 	case event == eventSpecific:
 		return specific[typ]
-	case class == health.ClassLeakDetector && (event == eventSeverity || event == eventLimit || event == eventPredictive):
-		return leakEffects[event]
 	}
 	return generic[event]
 }
 
-// A leak detector that states a severity says how wet it is.
+// A leak detector that states a severity says how wet it is. One that states a presence (type 08h, "Device Absent" and "Device
+// Present"; also an entity's) may mean the water, or the rope that is plugged in: neither state is a dry floor, and a change of
+// it is told. So it is with all other types: that a detector is running, or redundant, says nothing of water, and no sensor type's
+// own states do.
 var leakEffects = map[uint8]map[uint8]effect{
 	eventSeverity: {
 		0: fine, 1: fault(warning, health.KindLeakDetected), 2: fault(critical, health.KindLeakDetected),
 		3: fault(critical, health.KindLeakDetected), 4: fault(warning, health.KindLeakDetected),
 		5: fault(critical, health.KindLeakDetected), 6: fault(critical, health.KindLeakDetected),
 	},
-	eventLimit:      {0: fine, 1: fault(warning, health.KindLeakDetected)},
-	eventPredictive: {0: fine, 1: fault(warning, health.KindLeakDetected)},
+	eventLimit:       {0: fine, 1: fault(warning, health.KindLeakDetected)},
+	eventPredictive:  {0: fine, 1: fault(warning, health.KindLeakDetected)},
+	eventPerformance: {0: fine, 1: fault(warning, health.KindLeakDetected)},
 }
 
 // presenceOffset is the offset that says the part is there, where no other says that it is not: if it is not asserted, the part

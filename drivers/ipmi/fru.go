@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	maxFRUs      = 32
 	firstFRUSize = 64 // bytes asked for at first; halved when refused
 	minFRUSize   = 8
 	maxFRUArea   = 255 * 8
@@ -26,55 +25,6 @@ type inventory struct {
 }
 
 var errFRU = errors.New("malformed FRU data")
-
-// readFRUs reads the inventory data of the machine (FRU 0) and of the parts that the repository has locators for.
-func (v *visit) readFRUs(ctx context.Context, id *health.Identity) error {
-	list := []locator{{fru: 0, name: "FRU 0"}}
-	if v.mem.SDR != nil {
-		for _, l := range v.mem.SDR.frus {
-			if l.fru != 0 {
-				list = append(list, l)
-			}
-		}
-	}
-	whole := true
-	for i, l := range list {
-		if i >= maxFRUs {
-			v.gap(health.Gap{Part: fmt.Sprintf("FRU devices past the first %d", maxFRUs), Reason: health.ReasonTooLarge, Error: fmt.Sprintf("%d devices", len(list))})
-			whole = false
-			break
-		}
-		inv, err := v.readFRU(ctx, l.fru)
-		if err != nil {
-			if !isAnyCode(err) && !isRecordError(err) && !errors.Is(err, errFRU) {
-				v.gap(health.Gap{Part: "FRU " + l.name, Place: placeFRU, Reason: health.ReasonFor(err), Error: clip(err.Error())})
-				return err
-			}
-			// No such device, or one that is away, is no gap: empty bays have locators too.
-			if !isCode(err, codeNotPresent, codeInvalidCommand, codeNotInThisState, codeInvalidField) {
-				whole = false
-				reason := health.ReasonFor(err)
-				if errors.Is(err, errFRU) {
-					reason = health.ReasonMalformed
-				}
-				v.gap(health.Gap{Part: "FRU " + l.name, Reason: reason, Error: clip(err.Error())})
-			}
-		}
-		if inv == nil {
-			continue
-		}
-		v.any = true
-		if l.fru == 0 {
-			inv.identity(id)
-			continue
-		}
-		v.describe(l, inv)
-	}
-	if whole {
-		v.scope(placeFRU)
-	}
-	return nil
-}
 
 // describe gives a part its maker, model and serial: the component that already stands for its entity, or one of its own.
 func (v *visit) describe(l locator, inv *inventory) {
@@ -161,6 +111,9 @@ func (v *visit) readFRU(ctx context.Context, fru uint8) (*inventory, error) {
 		}
 		if err != nil {
 			bad = err
+			if errors.Is(err, errFRUBudget) {
+				return nil, err // part of it would name another machine than all of it
+			}
 			if !isAnyCode(err) && !isRecordError(err) && !errors.Is(err, errFRU) {
 				return nil, err
 			}
@@ -209,6 +162,9 @@ func (r *fruReader) read(ctx context.Context, offset, n int) ([]byte, error) {
 	for tries := 0; len(out) < n; tries++ {
 		if tries > n/minFRUSize+8 { // a BMC may give a byte at a time
 			return nil, fmt.Errorf("%w: %d of %d bytes in %d reads", errFRU, len(out), n, tries)
+		}
+		if r.v.fruReads++; r.v.fruReads > maxFRUReads || r.v.spent(1) {
+			return nil, errFRUBudget
 		}
 		at, want := offset+len(out), min(chunk, n-len(out))
 		d := []byte{r.fru, byte(at / unit), byte(at / unit >> 8), byte((want + unit - 1) / unit)}

@@ -40,6 +40,20 @@ func (r *repository) confirm(profiles []LeakProfile) {
 	nameParts(r.sensors)
 }
 
+// suspicious tells whether a detector of unknown polarity states what would be a fault of another sensor.
+func (p *part) suspicious(states uint16) bool {
+	if p.event == eventState {
+		return states&2 != 0 // "State Asserted"
+	}
+	table := effects(p.typ, p.event, "")
+	for off := range uint8(15) {
+		if e := table[off]; states&(1<<off) != 0 && e.kind != "" && !e.momentary {
+			return true
+		}
+	}
+	return false
+}
+
 // ambiguousLeak is what a detector says whose states have no agreed meaning. Generic "asserted" is taken for water, with a
 // warning and not more; so is every state other than that in which the detector was first seen. The opposite is never taken
 // for a dry floor: the state stays unknown.
@@ -65,7 +79,7 @@ func (v *visit) ambiguousLeak(p *part, r raw, o *observed) {
 	case states != first:
 		leak.Severity = warning
 		leak.Evidence = fmt.Sprintf("possible leak, polarity unconfirmed: %s, first seen as: %s", c.Status, p.asserted(first))
-	case p.event == eventState && states&2 != 0:
+	case p.suspicious(states):
 		leak.Severity = warning
 		leak.Evidence = "possible leak, polarity unconfirmed: " + c.Status
 	}

@@ -43,5 +43,8 @@ func Learned(raw json.RawMessage) (health.Learned, bool) {
 			Part: "sensors that can wait", Seconds: s.Seconds, Since: s.Since, Members: s.Members, Read: s.Members, Oldest: s.Round,
 		})
 	}
+	if s := m.SlowFRUs; s != nil {
+		l.Slow = append(l.Slow, health.SlowPart{Part: "FRU data", Seconds: s.Seconds, Since: s.Since, Members: s.Members, Read: s.Members, Oldest: s.Round})
+	}
 	return l, true
 }

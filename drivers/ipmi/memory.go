@@ -38,6 +38,8 @@ type memory struct {
 	FRUChunk int `json:"fru_chunk,omitempty"`
 	// Slow: its sensors are read in turn; nil: all of them with every readings visit.
 	Slow *slowSensors `json:"slow,omitempty"`
+	// SlowFRUs: its FRU devices are read in turn; nil: all of them with every inventory.
+	SlowFRUs *slowFRUs `json:"slow_frus,omitempty"`
 	// FirstLog bounds the next attempt at the first reading of the log, after one that was cut off; 0 if none was.
 	FirstLog int `json:"first_log,omitempty"`
 }
@@ -51,7 +53,7 @@ func (m *memory) under(firmware string) (changed bool) {
 	changed = m.Firmware != ""
 	m.Firmware = firmware
 	if changed {
-		m.DCMI, m.FRUChunk, m.Slow = 0, 0, nil
+		m.DCMI, m.FRUChunk, m.Slow, m.SlowFRUs = 0, 0, nil, nil
 		if m.SDR != nil {
 			m.SDR.Chunk, m.SDR.Stamp = wholeRecord, stamp{} // read again at the next comparison
 		}
@@ -164,6 +166,9 @@ func loadMemory(raw json.RawMessage) (*memory, error) {
 	}
 	if s := got.Slow; s != nil && (!(s.Seconds > 0) || s.Members < 0 || s.Members > maxRecords) {
 		got.Slow = nil
+	}
+	if s := got.SlowFRUs; s != nil && (!(s.Seconds > 0) || s.Members < 0 || s.Members > maxFRUs) {
+		got.SlowFRUs = nil
 	}
 	if got.SDR != nil {
 		if got.SDR.Chunk < minChunk || got.SDR.Chunk > wholeRecord {

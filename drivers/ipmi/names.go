@@ -65,8 +65,12 @@ func decodeBCD(b []byte) string {
 	return out.String()
 }
 
-// decodeText reads UTF-8 where it is, Latin 1 otherwise, up to the first NUL.
+// decodeText reads UTF-8 where it is, Latin 1 otherwise, up to the first NUL; two bytes for each character where every second
+// one is zero, which is how some write their "Unicode".
 func decodeText(b []byte) string {
+	if s, ok := decodeWide(b); ok {
+		return s
+	}
 	s, _, _ := strings.Cut(string(b), "\x00")
 	if utf8.ValidString(s) {
 		return s
@@ -76,6 +80,23 @@ func decodeText(b []byte) string {
 		r = append(r, rune(c))
 	}
 	return string(r)
+}
+
+// decodeWide reads text of two bytes a character, of either byte order, if it is nothing else.
+func decodeWide(b []byte) (string, bool) {
+	if len(b) < 4 || len(b)%2 != 0 {
+		return "", false
+	}
+	for low := range 2 {
+		var s []byte
+		for i := 0; i < len(b) && b[i+1-low] == 0; i += 2 {
+			s = append(s, b[i+low])
+		}
+		if 2*len(s) == len(b) && s[0] != 0 && s[1] != 0 {
+			return decodeText(s), true
+		}
+	}
+	return "", false
 }
 
 // cleanName takes out what does not print and bounds the length.

@@ -177,6 +177,9 @@ func TestNames(t *testing.T) {
 		{"control characters", 0xc6, []byte("F\x1b[2J1"), "F[2J1"},
 		{"a length beyond the record", 0xdf, []byte("ab"), "ab"},
 		{"nothing", 0xc0, nil, ""},
+		{"two bytes a character", 0x0a, []byte("F\x00a\x00n\x00 \x001\x00"), "Fan 1"},
+		{"two bytes a character, high first", 0x0a, []byte("\x00F\x00a\x00n\x00 \x001"), "Fan 1"},
+		{"one letter, padded", 0xc4, []byte("F\x00\x00\x00"), "F"},
 	} {
 		if got := decodeID(x.tl, x.data); got != x.want {
 			t.Errorf("%s: %q, want %q", x.name, got, x.want)

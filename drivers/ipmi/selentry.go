@@ -174,7 +174,7 @@ func (v *visit) interpret(e *health.LogEntry, class health.Class, p *part) {
 	switch {
 	case !known && class == health.ClassLeakDetector && p != nil:
 		// The vendor's own states of a rope: as when it is read, any other than that in which it was first seen is likely water.
-		if (v.mem.Leaks[p.key.String()]>>off&1 == 1) == e.SEL.Deassert {
+		if (v.mem.Leaks[p.key.String()]>>off&1 == 1) == e.SEL.Deassert || p.suspicious(1<<off) && !e.SEL.Deassert {
 			begins(health.KindLeakDetected, warning)
 		} else {
 			over(health.KindLeakDetected)
