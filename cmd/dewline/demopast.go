@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"dewline/health"
 	"dewline/internal/bmcsim"
 	"dewline/internal/config"
@@ -77,11 +79,13 @@ func (y story) play(ctx context.Context, dir, out string, seed uint64, now time.
 	if d.key, err = evidence.ThrowAway(); err != nil {
 		return "", "", err
 	}
-	if err := d.write(ctx, filepath.Join(out, "verification")); err != nil {
-		return "", "", err
-	}
-	review, err = y.review(ctx, filepath.Join(out, "capacity"), r, servers, to, d.texts, d.key)
-	if err != nil {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.write(gctx, filepath.Join(out, "verification")) })
+	g.Go(func() (err error) {
+		review, err = y.review(gctx, filepath.Join(out, "capacity"), r, servers, to, d.texts, d.key)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return "", "", err
 	}
 	return d.texts.Say("verdict." + d.report.Verdict.String()), review, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"iter"
 	"math"
 	"strconv"
 	"strings"
@@ -186,6 +187,10 @@ func (m *many[T]) UnmarshalJSON(b []byte) error {
 	}
 	raws := []json.RawMessage{b}
 	if b[0] == '[' {
+		if _, own := any((*T)(nil)).(json.Unmarshaler); own {
+			m.each(b)
+			return nil
+		}
 		// Nearly every list is what it should be: one pass. The rest is taken apart element by element.
 		var whole []*T
 		if json.Unmarshal(b, &whole) == nil {
@@ -209,6 +214,45 @@ func (m *many[T]) UnmarshalJSON(b []byte) error {
 		*m = append(*m, v)
 	}
 	return nil
+}
+
+// each reads a list whose elements decode themselves. They get their text without another pass over it that looks whether it is valid:
+// expanded collections are the larger part of what is read.
+func (m *many[T]) each(b []byte) {
+	for e := range elements(b) {
+		if len(*m) == maxMany {
+			return
+		}
+		var v T
+		if !bytes.Equal(e, []byte("null")) && any(&v).(json.Unmarshaler).UnmarshalJSON(e) == nil {
+			*m = append(*m, v)
+		}
+	}
+}
+
+// elements are those of a JSON list, without the white space around them. The text must be valid.
+func elements(b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		depth, from := 0, 0
+		for i := 0; i < len(b); i++ {
+			switch b[i] {
+			case '"':
+				i = closing(b, i)
+			case '[', '{':
+				if depth++; depth == 1 {
+					from = i + 1
+				}
+			case ']', '}':
+				depth--
+			}
+			if i < len(b) && (depth == 0 && b[i] == ']' || depth == 1 && b[i] == ',') {
+				if e := bytes.TrimSpace(b[from:i]); len(e) > 0 && !yield(e) || depth == 0 {
+					return
+				}
+				from = i + 1
+			}
+		}
+	}
 }
 
 // object is a T that is left empty when the JSON is of another kind ("Status": "OK").

@@ -2,6 +2,7 @@ package redfish
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,5 +150,32 @@ func TestQuickStatusIsWhatTheDecoderSays(t *testing.T) {
 		if err := json.Unmarshal([]byte(c.body), &whole); err != nil || whole.words() != slow(c.body).words() {
 			t.Errorf("%s: %+v, the decoder says %+v (%v)", c.body, whole, slow(c.body), err)
 		}
+	}
+}
+
+func TestElementsAreWhatTheDecoderSays(t *testing.T) {
+	for _, list := range []string{
+		`[]`, ` [ ] `, `[1]`, "[ 1 ,\n\t2\r\n]", `[null, null]`, `[[],[1,[2,"],["]],{}]`, `[{"a":[1,2],"b":{"c":"},{"}},{"@odata.id":"/x\"],\\"}]`, `["a,b","\\","\"",""]`,
+		`[{"a":1},null,"x",true,-1.5e3,[{}],{"b":[]}]`, `["风扇 1",{"ü":"ö,"}]`,
+	} {
+		var want []json.RawMessage
+		if err := json.Unmarshal([]byte(list), &want); err != nil {
+			t.Fatal(err)
+		}
+		var got []json.RawMessage
+		for e := range elements([]byte(strings.TrimSpace(list))) {
+			got = append(got, e)
+		}
+		if !slices.EqualFunc(got, want, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
+			t.Errorf("%s: %q, want %q", list, got, want)
+		}
+	}
+	// A list of what decodes itself: null is none, what is odd is empty, and the list ends where it must.
+	var links many[link]
+	if err := json.Unmarshal([]byte(`[{"@odata.id":"/a"},null,"/b",7,{"href":"/c"}]`), &links); err != nil || !slices.Equal(links, many[link]{"/a", "/b", "", "/c"}) {
+		t.Errorf("%q, %v", links, err)
+	}
+	if err := json.Unmarshal([]byte("["+strings.Repeat(`"/a",`, maxMany+5)+`"/a"]`), &links); err != nil || len(links) != maxMany {
+		t.Errorf("%d, %v", len(links), err)
 	}
 }

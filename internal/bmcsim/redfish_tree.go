@@ -74,8 +74,8 @@ func newMachineTree(m *Machine, expand bool) *machineTree {
 func (t *machineTree) get(path string, at time.Time) (any, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.m.At(at)
-	if t.docs == nil || t.version != s.Version || t.second != at.Unix() {
+	if t.docs == nil || t.version != t.m.versionNow() || t.second != at.Unix() {
+		s := t.m.At(at)
 		b := &treeBuilder{p: t.m.profile, id: t.m.id, name: t.m.name, s: s, ids: t.ids, log: t.m.Log(), logInfo: t.m.logInfo(), docs: map[string]func() doc{}}
 		b.build(t.expand)
 		t.docs, t.version, t.second = b.docs, s.Version, at.Unix()
