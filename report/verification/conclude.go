@@ -16,7 +16,7 @@ func (out *Report) conclude(q *Request) {
 	detectorsIn := map[string]bool{} // by rack
 	for _, s := range out.Servers {
 		for _, d := range s.Detectors {
-			if d.Working && s.Rack != "" {
+			if d.witness && s.Rack != "" {
 				detectorsIn[s.Site+"\x00"+s.Rack] = true
 			}
 		}
@@ -29,7 +29,7 @@ func (out *Report) conclude(q *Request) {
 	hours := math.Inf(1)
 	for i := range out.Servers {
 		s := &out.Servers[i]
-		own := slices.ContainsFunc(s.Detectors, func(d Detector) bool { return d.Working })
+		own := slices.ContainsFunc(s.Detectors, func(d Detector) bool { return d.witness })
 		if !own && !(s.Rack != "" && detectorsIn[s.Site+"\x00"+s.Rack]) {
 			s.Reasons = append(s.Reasons, Reason{Gate: "no_detector", Limit: gate("no_detector").Limit, Window: "soak", Key: "reason.no_detector"})
 		}

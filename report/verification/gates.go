@@ -34,7 +34,7 @@ var Gates = []Gate{
 	{"inspection", Inconclusive, "nobody attests that the servers were inspected"},
 	{"no_baseline_expect", Inconclusive, "there is no baseline, and the configuration does not say how many parts there should be"},
 	{"no_baseline", Observations, "there is no baseline: nothing can be said of what changed"},
-	{"no_detector", Observations, "no leak detector at the server or in its rack worked through the soak"},
+	{"no_detector", Observations, "no leak detector at the server or in its rack worked through the soak without reporting a leak"},
 	{"other_source", Observations, "a part of the data is not from the embedded store"},
 	{"observed", Observations, "something was observed: see the reasons"},
 }

@@ -326,6 +326,9 @@ type Detector struct {
 	Name      string             `json:"name,omitempty"`
 	Location  string             `json:"location,omitempty"`
 	Working   bool               `json:"working"` // read in 95 % of the soak, and not at fault
+	// witness tells that it worked and reported no liquid in 95 % of the soak. One that reports liquid all the time, or may be broken where
+	// only its vendor knows, cannot tell whether more comes, and stands for no neighbour.
+	witness bool
 	// Dry are the spans, at least an hour long, in which it reported no liquid in every visit.
 	Dry  []Span `json:"reported_no_liquid"`
 	Wet  []Span `json:"reported_liquid"`

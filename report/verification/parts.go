@@ -254,7 +254,7 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 	for id, p := range all {
 		c := h.part(id)
 		d := Detector{Target: h.target.ID, Component: id, Name: c.Name, Location: c.Location, Dry: []Span{}, Wet: []Span{}, Lost: []Span{}}
-		read, of := 0, 0
+		read, dry, of := 0, 0, 0
 		for at := from.UTC().Truncate(time.Hour); at.Before(until); at = at.Add(time.Hour) {
 			x := p.hours[at]
 			known := x.OK + x.Warning + x.Critical
@@ -274,12 +274,16 @@ func (h *history) detectors(from, soakFrom, until time.Time) []Detector {
 			if !soakFrom.IsZero() && !at.Before(soakFrom) {
 				of += max(due[c.Tier], known)
 				read += known
+				if known > 0 {
+					dry += x.OK
+				}
 			}
 		}
 		faulty := slices.ContainsFunc(h.faults, func(f health.Fault) bool {
 			return f.Component == id && f.Kind == health.KindDetectorFault && (!f.Closed() || !soakFrom.IsZero() && f.Cleared.After(soakFrom))
 		})
 		d.Working = of > 0 && share(read, of) >= minDetector && !faulty
+		d.witness = d.Working && share(dry, of) >= minDetector
 		if faulty { // a detector that is at fault says nothing that can be relied on
 			d.Dry = slices.DeleteFunc(d.Dry, func(s Span) bool {
 				return slices.ContainsFunc(h.faults, func(f health.Fault) bool {
