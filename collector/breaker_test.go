@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,6 +90,92 @@ func TestUnreachable(t *testing.T) {
 			t.Errorf("read %d times after it", n-before)
 		}
 		r.accounted(r.jobs[0], time.Hour, time.Now().Add(-2*time.Minute))
+	})
+}
+
+// A BMC without a log that can be read: nothing is asked by a visit of the events tier alone, and nothing is heard.
+func TestAVisitThatAskedNothingProvesNothing(t *testing.T) {
+	apart := map[health.Tier]string{health.TierReadings: "@every 60s", health.TierEvents: "@every 7s", health.TierHealth: "@every 15m", health.TierInventory: "0 3 * * *"}
+	noLog := func(r *rig, fail func() (*health.Snapshot, error)) func(context.Context, int, health.Request) (*health.Snapshot, error) {
+		begin := time.Now()
+		return func(_ context.Context, _ int, req health.Request) (*health.Snapshot, error) {
+			switch d := time.Since(begin); {
+			case req.Tiers == health.Tiers(0).With(health.TierEvents):
+				return &health.Snapshot{Driver: health.DriverRedfish, Logs: []health.LogInfo{{ID: "SEL", Skipped: "no_entries"}}}, nil
+			case d > 20*time.Minute && d < 2*time.Hour:
+				return fail()
+			}
+			return healthy(req), nil
+		}
+	}
+	bubble(t, "it neither ends nor delays the silence of a dead BMC", func(t *testing.T) {
+		r := newRig(t)
+		begin := time.Now()
+		r.add("db-1", apart, noLog(r, unreachable))
+		r.run(3 * time.Hour)
+		var got []string
+		idle := 0
+		for _, v := range r.visits() {
+			if v.Tiers() == health.Tiers(0).With(health.TierEvents) && v.Result == health.Done {
+				idle++
+			}
+			for _, e := range v.Events {
+				if e.Kind == health.KindCommLost {
+					got = append(got, fmt.Sprint(e.Transition, " after ", e.At.Sub(begin).Truncate(5*time.Minute)))
+				}
+			}
+		}
+		if want := []string{"asserted after 20m0s", "cleared after 2h0m0s"}; !slices.Equal(got, want) || idle < 100 {
+			t.Errorf("%q, want %q; %d visits asked nothing", got, want, idle)
+		}
+		if n := r.log.count("level=INFO"); n != 1 {
+			t.Errorf("it was well again %d times", n)
+		}
+	})
+	bubble(t, "it does not count as an answer before the first one", func(t *testing.T) {
+		r := newRig(t)
+		r.add("db-1", map[health.Tier]string{health.TierEvents: "@every 60s"}, noLog(r, unreachable))
+		r.run(time.Hour)
+		if k := r.known("db-1"); !k.FirstSeen.IsZero() || !k.Access.Since.IsZero() || k.Access.Failures != 0 {
+			t.Errorf("first seen %s, access %+v", k.FirstSeen, k.Access)
+		}
+	})
+	bubble(t, "it takes no denial back", func(t *testing.T) {
+		r := newRig(t)
+		denials := map[string][]time.Time{}
+		var mu sync.Mutex
+		denied := func(id string) (*health.Snapshot, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			denials[id] = append(denials[id], time.Now())
+			return &health.Snapshot{Cost: health.Cost{Requests: 1}}, &health.Error{Reason: health.ReasonDenied, Op: "log in"}
+		}
+		// Two are denied, and half an hour later visited again: first their events, of which nothing is asked.
+		slow := map[health.Tier]string{health.TierReadings: "@every 20m", health.TierEvents: "@every 7s"}
+		for _, id := range []string{"db-1", "db-2"} {
+			r.add(id, slow, noLog(r, func() (*health.Snapshot, error) { return denied(id) }))
+		}
+		r.add("db-3", everyMinute, func(_ context.Context, _ int, req health.Request) (*health.Snapshot, error) {
+			mu.Lock()
+			wait := len(denials["db-1"]) == 0 || len(denials["db-2"]) == 0 || time.Since(denials["db-1"][0]) < 31*time.Minute || time.Since(denials["db-2"][0]) < 31*time.Minute
+			mu.Unlock()
+			if wait {
+				return healthy(req), nil
+			}
+			return denied("db-3")
+		})
+		for i := range r.jobs {
+			r.jobs[i].Credential = "bmc"
+		}
+		r.run(80 * time.Minute)
+		for id, at := range denials {
+			if a := r.known(health.TargetID(id)).Access; len(at) != 1 || a.Reason != health.ReasonSuspended {
+				t.Errorf("%s was denied %d times: %+v", id, len(at), a)
+			}
+		}
+		if len(denials) != 3 {
+			t.Errorf("denied: %v", denials)
+		}
 	})
 }
 

@@ -16,7 +16,7 @@ const forgetAfter = 90 * 24 * time.Hour
 // delta works out what a visit that was read changes of what is known, beyond access and faults.
 func (b *builder) delta(v *health.Visit) {
 	k, s, d := b.known, v.Snapshot, &v.Delta
-	if k.FirstSeen.IsZero() {
+	if k.FirstSeen.IsZero() && v.Answered() {
 		d.FirstSeen = b.at
 	}
 	// The choice of an auto target is sticky: a visit makes it once. A source that chose anew says so by its driver's name.

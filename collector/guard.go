@@ -74,7 +74,7 @@ func (g *guard) note(j *Job, v *health.Visit, now time.Time) {
 	}
 	c := g.of(j.Credential)
 	switch {
-	case v.Result == health.Done || v.Result == health.Late:
+	case v.Answered():
 		delete(c.denied, j.Target.ID)
 		return
 	case v.Result != health.Failed || v.Reason != health.ReasonDenied:

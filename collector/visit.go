@@ -275,6 +275,9 @@ func (b *builder) detect(v *health.Visit) {
 }
 
 func (b *builder) access(v *health.Visit) {
+	if v.Result != health.Failed && !v.Answered() {
+		return
+	}
 	if a, changed := accessAfter(b.known.Access, b.target.ID, v.Result, v.Reason, v.Error, b.at.Add(v.Took)); changed {
 		v.Delta.Access = &a
 	}

@@ -174,7 +174,9 @@ func (w *watcher) step() {
 	v, out := w.visit(due, late, now)
 	release()
 	w.c.guard.note(&w.job, v, now)
-	w.denied = v.Result == health.Failed && v.Reason == health.ReasonDenied
+	if v.Result == health.Failed || v.Answered() {
+		w.denied = v.Result == health.Failed && v.Reason == health.ReasonDenied
+	}
 	if out.stuck != nil {
 		w.stuck = out.stuck
 		w.log.Error("the driver did not return after its deadline: the target is not read until it does")

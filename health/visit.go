@@ -3,6 +3,7 @@ package health
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -92,6 +93,17 @@ func (v *Visit) Lateness() time.Duration {
 		worst = max(worst, v.Started.Sub(d))
 	}
 	return worst
+}
+
+// Answered tells whether the visit shows that its target answers. One that asked nothing, as of the events of a BMC without a log that
+// can be read, ends well and shows nothing: the BMC may have been dead for days.
+func (v *Visit) Answered() bool {
+	s := v.Snapshot
+	if v.Result != Done && v.Result != Late || s == nil {
+		return false
+	}
+	return s.Cost.Requests > 0 || s.Cost.Exchanges > 0 || len(s.Readings) > 0 || len(s.Log) > 0 ||
+		slices.ContainsFunc(s.Components, func(c Component) bool { return !c.StateNotRead }) // of what pushes: nothing is ever asked
 }
 
 // ComponentRef names a component and its class.

@@ -115,7 +115,7 @@ func editDenials(dataDir string, edit func([]denial) []denial) error {
 // saysOfLogin tells whether a read says anything of a target's login, and whether that was denied.
 func saysOfLogin(v *health.Visit) (denied, says bool) {
 	denied = v.Result == health.Failed && v.Reason == health.ReasonDenied
-	return denied, denied || v.Result == health.Done || v.Result == health.Late
+	return denied, denied || v.Answered()
 }
 
 // withVisit is the denials after a read of a target.

@@ -220,12 +220,12 @@ func (p *pass) emit(e health.Event) bool {
 
 // access opens and clears comm_lost.
 func (p *pass) access() {
-	if p.visit.Result != health.Failed {
+	if p.visit.Answered() {
 		p.denies(of(BMC, health.KindCommLost), RuleAccess, "the BMC answers again")
 		return
 	}
 	a := p.visit.Delta.Access
-	if a == nil || a.State != health.AccessUnreachable {
+	if p.visit.Result != health.Failed || a == nil || a.State != health.AccessUnreachable {
 		return
 	}
 	p.holds(finding{

@@ -240,7 +240,7 @@ func (db *DB) closeFiles() error {
 	}
 	if db.lock != nil {
 		// The lock goes last: whoever takes it next must not find our WAL still open.
-		if err := db.lock.Close(); !errors.Is(err, os.ErrClosed) {
+		if err := unlock(db.lock); !errors.Is(err, os.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

@@ -48,6 +48,18 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// unlock gives the lock back, and closes the file. Closing alone would leave the lock to a child that is between its fork and its exec, which
+// has a copy of every descriptor: the next to open the store would be refused.
+func unlock(f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) { failed = syscall.Flock(int(fd), syscall.LOCK_UN) })
+	return errors.Join(err, failed, f.Close())
+}
+
 func writePID(f *os.File) error {
 	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -291,5 +292,29 @@ func TestReadOnlyAfterACrash(t *testing.T) {
 	defer ro.Close()
 	if vs, err := ro.After(t.Context(), 0, 10); err != nil || len(vs) != 1 {
 		t.Errorf("%d visits, %v", len(vs), err)
+	}
+}
+
+// A child that another goroutine is just starting holds a copy of every descriptor until it executes its program.
+func TestAClosedStoreIsFreeThoughAChildHasItsDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	db := openIn(t, dir, Options{})
+	copied, err := syscall.Dup(int(db.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(copied)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+	again, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }
