@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"dewline/health"
@@ -103,6 +105,12 @@ type pollGap struct {
 	Error  string        `json:"error"`
 }
 
+// readAnything tells a reading with gaps from one that is nothing but gaps.
+func (d *pollDoc) readAnything() bool {
+	return len(d.Components) > 0 || len(d.Readings) > 0 || len(d.Log) > 0 ||
+		slices.ContainsFunc(d.Logs, func(l pollLog) bool { return l.Skipped == "" && l.Total != nil })
+}
+
 // newPollDoc makes the document of one visit.
 func newPollDoc(v *health.Visit) *pollDoc {
 	d := &pollDoc{
@@ -148,6 +156,12 @@ func newPollDoc(v *health.Visit) *pollDoc {
 	}
 	for _, g := range s.Gaps {
 		d.Gaps = append(d.Gaps, pollGap{g.Part, g.Reason, g.Error})
+	}
+	if !d.readAnything() {
+		d.Error = &pollError{health.ReasonNotFound, "it answers, and tells of no part and no log"}
+		if len(d.Gaps) > 0 {
+			d.Error = &pollError{d.Gaps[0].Reason, fmt.Sprintf("nothing could be read: %s: %s", d.Gaps[0].Part, d.Gaps[0].Error)}
+		}
 	}
 	return d
 }

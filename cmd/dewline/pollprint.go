@@ -16,6 +16,9 @@ func (p *program) printPoll(d *pollDoc, separate bool) error {
 	}
 	if d.Error != nil {
 		_, err := fmt.Fprintf(p.stdout, "%s  cannot be read (%s): %s\n", cellText(string(d.Target)), d.Error.Reason, printable(d.Error.Message))
+		if len(d.Gaps) > 1 && err == nil {
+			return p.printGaps(d.Gaps)
+		}
 		return err
 	}
 	id, name := d.Identity, cellText(string(d.Target))
@@ -59,15 +62,19 @@ func (p *program) printPoll(d *pollDoc, separate bool) error {
 	}
 	if len(d.Gaps) > 0 {
 		fmt.Fprintln(p.stdout)
-		t = p.newTable("NOT READ", "REASON", "ERROR")
-		for _, g := range d.Gaps {
-			t.row(g.Part, string(g.Reason), g.Error)
-		}
-		if err := t.flush(); err != nil {
+		if err := p.printGaps(d.Gaps); err != nil {
 			return err
 		}
 	}
 	return p.printLogs(d)
+}
+
+func (p *program) printGaps(gaps []pollGap) error {
+	t := p.newTable("NOT READ", "REASON", "ERROR")
+	for _, g := range gaps {
+		t.row(g.Part, string(g.Reason), g.Error)
+	}
+	return t.flush()
 }
 
 // newestShown is how many log entries the table shows; -o json has all that were read.

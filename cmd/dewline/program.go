@@ -104,7 +104,7 @@ func (p *program) root() *cobra.Command {
 		Short: "hardware health of servers, read from their BMCs",
 		Long: `dewline reads every server's BMC over Redfish or IPMI on a schedule: fans, power supplies, disks, temperatures,
 power, and moisture. It turns what changes into fault events and keeps the history, in InfluxDB too if you have one.
-It only reads: nothing is ever written to a BMC.`,
+It only reads. All that it makes at a BMC, and deletes again, is the session it logs in with.`,
 		Example: `  dewline demo                                  six simulated servers and a roof leak; no configuration
   dewline poll --address https://10.0.0.7 --username monitor --password env:BMC_PASSWORD
   dewline check -c dewline.toml                 every fault of a configuration, with its place

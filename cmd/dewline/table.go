@@ -62,8 +62,8 @@ func (t *table) row(cells ...string) {
 	t.rows = append(t.rows, cells)
 }
 
-// flush prints the table. The last column takes what is left of the width; if the others alone are too wide, the
-// widest of them are cut.
+// flush prints the table. Where it is wider than the terminal its widest columns are cut, names last; where nothing would be left
+// of them each row is printed over several lines.
 func (t *table) flush() error {
 	if len(t.rows) == 0 {
 		return nil
@@ -77,8 +77,8 @@ func (t *table) flush() error {
 			widths[i] = max(widths[i], cells(c))
 		}
 	}
-	if t.width > 0 {
-		shrink(widths, t.width-2*(len(widths)-1))
+	if t.width > 0 && !t.fit(widths, t.width-2*(len(widths)-1)) {
+		return t.stack()
 	}
 	var b strings.Builder
 	line := func(row []string, head bool) {
@@ -102,25 +102,66 @@ func (t *table) flush() error {
 	return err
 }
 
-// shrink narrows the widest columns until the sum fits, no column under 4.
-func shrink(widths []int, total int) {
-	sum := 0
-	for _, w := range widths {
-		sum += w
+// narrow is what a column is not cut below, and narrowName what one is not that says which thing the row is about.
+const (
+	narrow     = 6
+	narrowName = 16
+)
+
+// naming are the heads of columns without which a row is about nobody knows what.
+var naming = []string{"TARGET", "COMPONENT", "NAME", "ID"}
+
+// fit narrows the widest columns until the sum fits: names last. It reports false if they would have to be cut to stumps.
+func (t *table) fit(widths []int, total int) bool {
+	named := func(i int) bool { return slices.Contains(naming, t.head[i]) }
+	for _, names := range []bool{false, true} {
+		for {
+			sum, widest := 0, -1
+			for i, w := range widths {
+				sum += w
+				least := narrow
+				if named(i) {
+					least = narrowName
+				}
+				if named(i) == names && w > least && (widest < 0 || w > widths[widest]) {
+					widest = i
+				}
+			}
+			if sum <= total {
+				return true
+			}
+			if widest < 0 {
+				break
+			}
+			widths[widest]--
+		}
 	}
-	for sum > total {
-		widest := 0
-		for i, w := range widths {
-			if w > widths[widest] {
-				widest = i
+	return false
+}
+
+// stack prints each row over several lines, for a terminal too narrow for the columns: the first cell, and below it the others,
+// each behind its head. Nothing is cut; what is longer than a line the terminal breaks.
+func (t *table) stack() error {
+	widest := 0
+	for _, h := range t.head[1:] {
+		widest = max(widest, cells(h))
+	}
+	var b strings.Builder
+	for _, r := range t.rows {
+		for i, c := range r {
+			text := c
+			if t.colour && slices.Contains(coloured, t.head[i]) {
+				text = paint(c, c)
+			}
+			if i == 0 {
+				b.WriteString(text + "\n")
+			} else if c != "-" {
+				b.WriteString("  " + t.head[i] + strings.Repeat(" ", widest-cells(t.head[i])+2) + text + "\n")
 			}
 		}
-		if widths[widest] <= 4 {
-			return
-		}
-		widths[widest]--
-		sum--
 	}
+	_, err := io.WriteString(t.out, b.String())
+	return err
 }
 
 // cells is how many columns of a terminal a text takes: Chinese, Japanese and Korean characters and emoji take two,

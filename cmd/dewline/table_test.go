@@ -60,6 +60,34 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
+// On a narrow terminal a name is still a whole name.
+func TestANarrowTerminalCutsNoName(t *testing.T) {
+	const name = "rack-12-node-0417"
+	head := []string{"TARGET", "DRIVER", "STATE", "SINCE", "FAULTS", "LAST TICK", "ERROR"}
+	for width := 20; width <= 200; width += 10 {
+		var b strings.Builder
+		table := &table{out: &b, width: width, head: head}
+		table.row(name, "redfish", "unreachable", "2026-11-23T07:00:00Z", "3", "readings late 12s", strings.Repeat("no route to host ", 4))
+		table.row("db-1", "ipmi", "ok", "2026-11-23T07:00:00Z", "0", "readings done", "")
+		if err := table.flush(); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+		stacked := !strings.HasPrefix(lines[0], "TARGET")
+		if !strings.Contains(b.String(), "db-1") || !strings.Contains(b.String(), name[:narrowName-1]) || (width <= 40) && (!stacked || !strings.Contains(b.String(), name)) || width >= 80 && stacked {
+			t.Errorf("at %d columns, stacked %t:\n%s", width, stacked, b.String())
+		}
+		for _, l := range lines {
+			if !stacked && cells(l) > width {
+				t.Errorf("%d cells at %d columns: %q", cells(l), width, l)
+			}
+		}
+		if stacked && !strings.Contains(b.String(), "  STATE      unreachable\n") {
+			t.Errorf("at %d columns:\n%s", width, b.String())
+		}
+	}
+}
+
 // TestDemoFitsTheTerminal: nothing wraps at 80 columns, and the numbers of a server can be read there.
 func TestDemoFitsTheTerminal(t *testing.T) {
 	job := collector.Job{Target: health.Target{ID: "mail-1"}}

@@ -53,6 +53,9 @@ type line struct {
 // ErrOther is a journal that belongs to the recording of something else.
 var ErrOther = errors.New("an unfinished recording of another BMC is there")
 
+// ErrNoJournal is a file, where the journal would be, that is none.
+var ErrNoJournal = errors.New("what is there is no unfinished recording of dewline's")
+
 // ErrFull ends a recording whose BMC has more to say than is kept.
 var ErrFull = errors.New("the recording is as large as one may be")
 
@@ -62,7 +65,7 @@ func PartialName(out string) string { return out + ".partial" }
 // Begin begins a recording, or takes up one that was interrupted. Source says what is recorded; passwords are never kept.
 func Begin(out, source string, now time.Time, passwords ...string) (*Journal, error) {
 	if st, err := os.Lstat(PartialName(out)); err == nil && !st.Mode().IsRegular() { // a link may lead to another's file
-		return nil, fmt.Errorf("%s: %w: it is not a regular file", PartialName(out), ErrOther)
+		return nil, fmt.Errorf("%s: %w: it is not a regular file", PartialName(out), ErrNoJournal)
 	}
 	f, err := os.OpenFile(PartialName(out), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -84,7 +87,7 @@ func (j *Journal) load(source string, now time.Time) error {
 		return err //nolint:wrapcheck // wrapped by Begin
 	}
 	if !st.Mode().IsRegular() || st.Size() > 2*maxTotal {
-		return fmt.Errorf("%w: remove it to begin anew", ErrOther)
+		return fmt.Errorf("%w: remove it to begin anew", ErrNoJournal)
 	}
 	if err := j.f.Chmod(0o600); err != nil {
 		return err //nolint:wrapcheck // wrapped by Begin
@@ -94,14 +97,22 @@ func (j *Journal) load(source string, now time.Time) error {
 	for first := true; ; first = false {
 		b, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
+			if first && !begun(b) {
+				return fmt.Errorf("%w: move it away, or record to another file", ErrNoJournal)
+			}
 			break // what follows was cut off by the interruption
 		}
 		if err != nil {
 			return err //nolint:wrapcheck // wrapped by Begin
 		}
 		if first {
-			if json.Unmarshal(b, &j.head) != nil || j.head.Format != FormatVersion || j.head.Source != source || len(j.head.Key) != 32 {
-				return fmt.Errorf("%w: finish that one, or remove the file", ErrOther)
+			switch err := json.Unmarshal(b, &j.head); {
+			case err != nil || j.head.Format < 1 || j.head.Source == "" || len(j.head.Key) != 32:
+				return fmt.Errorf("%w: move it away, or record to another file", ErrNoJournal)
+			case j.head.Format != FormatVersion:
+				return fmt.Errorf("%w: an unfinished recording of format %d, this dewline writes %d: remove it to begin anew", ErrNoJournal, j.head.Format, FormatVersion)
+			case j.head.Source != source:
+				return fmt.Errorf("%w (%s): finish that one, or remove the file", ErrOther, strings.ToValidUTF8(j.head.Source[:min(len(j.head.Source), 100)], "?"))
 			}
 		} else {
 			var l line
@@ -128,6 +139,12 @@ func (j *Journal) load(source string, now time.Time) error {
 	j.head = journalHead{Format: FormatVersion, Source: source, Key: key, Started: now}
 	j.write(j.head)
 	return j.err
+}
+
+// begun tells whether an unfinished first line may be that of a journal: the interruption came as it was written.
+func begun(line []byte) bool {
+	const head = `{"dewline_journal":`
+	return strings.HasPrefix(string(line), head) || strings.HasPrefix(head, string(line))
 }
 
 // Started is when the recording began.

@@ -36,6 +36,16 @@ func mockupURL(name string) string {
 	return strings.TrimSuffix("/redfish/v1/"+strings.Join(parts[1:], "/"), "/")
 }
 
+// notMockup refuses a recording of dewline's that was taken apart and packed, or left, without its manifest in front: nothing
+// vouches for what was edited, and its refusals and gaps would be gone.
+func notMockup(name string) error {
+	switch strings.TrimPrefix(filepath.ToSlash(name), "./") {
+	case manifestName, redfishName, ipmiName:
+		return damaged("it holds %s and does not begin with %s: a recording of dewline that was changed; replay it as it was recorded", name, manifestName)
+	}
+	return nil
+}
+
 // mockup gathers documents.
 type mockup struct {
 	docs  map[string]*Document
@@ -90,6 +100,9 @@ func readMockup(t *tar.Reader, h *tar.Header, total int64) (*Recording, error) {
 		if n > 2*maxEntries {
 			return nil, damaged("more than %d entries", 2*maxEntries)
 		}
+		if err := notMockup(h.Name); err != nil {
+			return nil, err
+		}
 		if h.Typeflag == tar.TypeReg {
 			url, err := m.wants(h.Name, h.Size)
 			if err != nil {
@@ -122,6 +135,9 @@ func openFolder(dir string) (*Recording, error) {
 	m := &mockup{docs: map[string]*Document{}, most: maxTotal}
 	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		if err := notMockup(p); err != nil {
 			return err
 		}
 		st, err := d.Info()

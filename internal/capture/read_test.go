@@ -112,6 +112,8 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		"no index":                      {archive(t, manifestFor(t, nil, root), root), ErrDamaged, "it is missing"},
 		"a mock-up with a file twice":   {archive(t, file{name: "m/index.json", data: []byte("{}")}, file{name: "m/index.json", data: []byte("{}")}), ErrDamaged, "there twice"},
 		"a mock-up that claims 1 TiB":   {archive(t, file{name: "m/index.json", data: []byte("{}"), size: 1 << 40}), ErrDamaged, "larger than"},
+		"a recording without manifest":  {archive(t, index, root), ErrDamaged, "a recording of dewline that was changed"},
+		"a manifest at the end":         {archive(t, index, root, manifestFor(t, nil, index, root)), ErrDamaged, "does not begin with manifest.json"},
 		"one URL for two documents":     {twice(t, root), ErrDamaged, "bad document"},
 		"a manifest of 64 MiB of zeros": {archive(t, file{name: manifestName, data: make([]byte, 1<<20)}), ErrDamaged, manifestName},
 	}
@@ -122,6 +124,21 @@ func TestHostileFilesAreRefused(t *testing.T) {
 				t.Errorf("%v, %v; want %v: %s", r, err, c.err, c.says)
 			}
 		})
+	}
+}
+
+func TestAFolderThatARecordingWasUnpackedToIsNoMockUp(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{manifestName, redfishName, "redfish/v1/index.json"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := Open(dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "a recording of dewline that was changed") {
+		t.Errorf("%v, %v", r, err)
 	}
 }
 

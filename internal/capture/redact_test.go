@@ -214,6 +214,43 @@ func TestWhatIsRecordedTwiceIsRedactedDifferently(t *testing.T) {
 	}
 }
 
+// What is no journal of ours is neither taken up, nor overwritten, nor said to be of another BMC.
+func TestAPartialFileThatIsNoRecordingIsLeftAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		data string
+		want error
+	}{
+		"a line of something else":      {"hello\nworld\n", ErrNoJournal},
+		"no whole line":                 {"hello", ErrNoJournal},
+		"bytes":                         {"\x00\xff\x1f", ErrNoJournal},
+		"JSON of something else":        {`{"a":1}` + "\n", ErrNoJournal},
+		"another format":                {`{"dewline_journal":99,"source":"redfish a","key":"` + strings.Repeat("A", 43) + `="}` + "\n", ErrNoJournal},
+		"another BMC":                   {`{"dewline_journal":1,"source":"redfish b","key":"` + strings.Repeat("A", 43) + `="}` + "\n", ErrOther},
+		"nothing":                       {"", nil},
+		"interrupted at its first line": {`{"dewline_jou`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "r.tar.gz")
+			if err := os.WriteFile(PartialName(file), []byte(c.data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j, err := Begin(file, "redfish a", began)
+			if !errors.Is(err, c.want) {
+				t.Fatalf("%v, want %v", err, c.want)
+			}
+			if j != nil {
+				if err := j.Close(); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if b, err := os.ReadFile(PartialName(file)); err != nil || string(b) != c.data {
+				t.Errorf("it is now %q, %v", b, err)
+			}
+		})
+	}
+}
+
 func TestAnInterruptedRecordingGoesOn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.tar.gz")
 	begin := func(source string) (*Journal, error) { return Begin(file, source, began.Add(time.Hour), "pw-of-mine") }
