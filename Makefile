@@ -10,7 +10,7 @@ PKG ?= ./...
 
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
-# Finds or installs the real parts the tests use (InfluxDB, ipmi_sim, ipmitool) and puts them into the environment. The
+# Finds or installs the real parts the tests use (InfluxDB, ipmi_sim, ipmitool, chromium) and puts them into the environment. The
 # assignment of its own makes its failure ours: eval "$(...)" would hide it.
 REAL_PARTS := parts=$$(tools/real-parts.sh); eval "$$parts"
 

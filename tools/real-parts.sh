@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Finds or installs the real parts that the tests use: InfluxDB 1.8, OpenIPMI's simulator, ipmitool, and the recordings and
+# Finds or installs the real parts that the tests use: InfluxDB 1.8, OpenIPMI's simulator, ipmitool, a browser, and the recordings and
 # simulated machines that lie beside the repository. Says what it does on stderr; stdout is shell code for eval:
 #
 #   eval "$(tools/real-parts.sh)"
@@ -24,13 +24,15 @@ lacking() {
 give() { printf 'export %s=%q\n' "$1" "$2"; }
 
 # The commands that the Debian packages openipmi, ipmitool, freeipmi-tools, python3, netcat-openbsd, minisign and
-# prometheus-alertmanager bring. The last would start a service that nobody needs: its unit is masked first.
+# prometheus-alertmanager bring. The last would start a service that nobody needs: its unit is masked first. Any chromium will do; without
+# one, the smallest of Debian's is installed, which has no window.
 packages() {
 	local want=() command_package
 	for command_package in ipmi_sim:openipmi ipmitool:ipmitool ipmi-sensors:freeipmi-tools python3:python3 nc:netcat-openbsd \
 		minisign:minisign prometheus-alertmanager:prometheus-alertmanager; do
 		command -v "${command_package%%:*}" >/dev/null || want+=("${command_package##*:}")
 	done
+	command -v chromium >/dev/null || command -v chromium-headless-shell >/dev/null || want+=(chromium-headless-shell)
 	((${#want[@]})) || return 0
 
 	if ! command -v apt-get >/dev/null; then

@@ -35,6 +35,9 @@ func TestDemo(t *testing.T) {
 		checkPast(t, filepath.Join(dir, "verification"))
 		checkDemoReview(t, filepath.Join(dir, "capacity"), stderr.String())
 	})
+	t.Run("browser", func(t *testing.T) {
+		inBrowser(t, map[string]string{filepath.Join(dir, "verification", "report.html"): "Fault found", filepath.Join(dir, "capacity", "report.html"): "Buy"})
+	})
 }
 
 // TestTheWholeDemo is the command as it stands in the README, fourteen days in a minute, as a process.

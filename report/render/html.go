@@ -22,6 +22,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"shown":  shown,
 	"more":   more,
 	"time":   func(t time.Time) string { return t.Format(time.RFC3339) },
+	"wide":   wide,
 	"shares": shares,
 	"long":   long,
 	"moment": func(c report.Cell) bool { _, ok := c.Value.(time.Time); return ok && strings.Contains(c.Text, " ") },
@@ -67,15 +68,23 @@ func inlineSVG(c report.Chart, mark string) template.HTML {
 	return template.HTML(s.wrap(chartWidth, chartHeight(c.Figure), c.Title))
 }
 
-// long tells a text with a word that would make its column too wide: it is broken wherever it must be.
-func long(s string) bool {
+// long is the class of a text with a word that would make its column too wide: it is broken wherever it must be, a shorter one on paper only.
+func long(s string) string {
+	most := 0
 	for _, w := range splitWords(s) {
-		if len(w) > 26 {
-			return true
-		}
+		most = max(most, len(w))
 	}
-	return false
+	switch {
+	case most > 26:
+		return " long"
+	case most > 14:
+		return " wordy"
+	}
+	return ""
 }
+
+// wide tells a table of so many columns that on paper its words must give way.
+func wide(t report.Table) bool { return len(t.Columns) > 9 }
 
 // shares are the widths of a table's columns in percent.
 func shares(cs []report.Column) []string {
