@@ -61,7 +61,8 @@ func (h *history) windows(q *Request, evidence time.Time) (Windows, map[time.Tim
 		w.PowerMedian = &m
 	}
 
-	// The outage: the first time after the evidence that the host was off, or nothing answered, until it was on again.
+	// The outage: the first time after the evidence that the host was seen off, until it was on again; else that nothing answered. A network
+	// that fails with the water is silence too, and the hours after it, before the power was taken away, are no soak.
 	after := h.within(evidence.UTC().Truncate(time.Hour), h.until)
 	down := func(f *health.HourFacts) bool {
 		if powerTold(f) {
@@ -69,15 +70,27 @@ func (h *history) windows(q *Request, evidence time.Time) (Windows, map[time.Tim
 		}
 		return f.Power.Off > 0 || !answered(f)
 	}
-	from := slices.IndexFunc(after, func(f *health.HourFacts) bool { return down(f) && f.At.Before(q.Incident.Add(lookBack)) })
+	from, to, off := -1, -1, false
+	for i := 0; i < len(after) && !off && after[i].At.Before(q.Incident.Add(lookBack)); i++ {
+		if !down(after[i]) {
+			continue
+		}
+		first := i
+		for ; i < len(after) && down(after[i]); i++ {
+			off = off || after[i].Power.Off > 0
+		}
+		if from < 0 || off {
+			from, to = first, i
+		}
+	}
 	switch {
 	case len(after) == 0:
 	case from < 0:
 		w.Restored, w.SoakFrom = "never_off", upHour(q.Incident)
 	default:
 		w.OutageFrom = maxTime(after[from].At, evidence)
-		if up := slices.IndexFunc(after[from:], func(f *health.HourFacts) bool { return !down(f) }); up >= 0 {
-			w.Restored, w.OutageTo = "observed", after[from+up].At
+		if to < len(after) {
+			w.Restored, w.OutageTo = "observed", after[to].At
 			w.SoakFrom = w.OutageTo
 		}
 	}

@@ -55,3 +55,51 @@ func TestHoursThatDoNotTellHostPower(t *testing.T) {
 		})
 	}
 }
+
+// The outage is the one in which the host was seen off; a BMC that was silent before it had lost its network. If the host was never seen off,
+// the silence may be the power that was taken away.
+func TestWhichOutageIsTheOutage(t *testing.T) {
+	t0 := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	read, failed := []health.TickCount{{Tier: health.TierReadings, Done: 12}}, []health.TickCount{{Tier: health.TierReadings, Failed: 12}}
+	hours := map[byte]health.HourFacts{
+		'+': {Whole: true, Ticks: read, Power: health.PowerCount{On: 12}}, '-': {Whole: true, Ticks: read, Power: health.PowerCount{Off: 12}},
+		'/': {Whole: true, Ticks: read, Power: health.PowerCount{On: 6, Off: 6}}, '?': {Whole: true, Ticks: failed},
+	}
+	for _, c := range []struct {
+		name, hours    string // since the evidence; a blank is an hour in which dewline did not run
+		from, to, soak int    // hours; -1: none
+	}{
+		{"never off", "++++++", -1, -1, 0},
+		{"off", "+/-/++", 1, 4, 4},
+		{"off, and still off", "+/---", 1, -1, -1},
+		{"silent", "+??+++", 1, 3, 3},
+		{"silent while dewline did not run for an hour", "+? ?++", 1, 4, 4},
+		{"dewline did not run", "+  +++", -1, -1, 0},
+		{"silent, then off", "+??++--++", 5, 7, 7},
+		{"silent and off at a stretch", "+??--+++", 1, 5, 5},
+		{"silent, and later silent again", "+?++??++", 1, 2, 2},
+		{"off, and later off again", "+--+++-++", 1, 3, 3},
+		{"off, and later silent", "+--+++??+", 1, 3, 3},
+		{"silent, on, and silent at the end", "+??+??", 1, 3, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at := func(n int) time.Time {
+				if n < 0 {
+					return time.Time{}
+				}
+				return t0.Add(time.Duration(n) * time.Hour)
+			}
+			h := &history{baseFrom: t0, base: t0, until: at(len(c.hours))}
+			for i := range len(c.hours) {
+				if f, ok := hours[c.hours[i]]; ok {
+					f.At = at(i)
+					h.hours = append(h.hours, &f)
+				}
+			}
+			w, _ := h.windows(&Request{Incident: t0, Soak: time.Hour}, t0)
+			if !w.OutageFrom.Equal(at(c.from)) || !w.OutageTo.Equal(at(c.to)) || !w.SoakFrom.Equal(at(c.soak)) {
+				t.Errorf("outage %v to %v, soak from %v", w.OutageFrom, w.OutageTo, w.SoakFrom)
+			}
+		})
+	}
+}

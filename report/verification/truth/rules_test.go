@@ -269,6 +269,12 @@ func (i *incident) bounds(s *server) *bounds {
 	soakFrom := nextHour(i.found)
 	if !i.on.IsZero() {
 		soakFrom = nextHour(i.on)
+	} else if up, was := s.outage(evidence, end); was { // what looks like an outage is one
+		if up.IsZero() {
+			b.atMost(verification.Inconclusive, "it is silent or off since")
+			up = end
+		}
+		soakFrom = up
 	}
 
 	// What was shown.
@@ -347,6 +353,48 @@ func (i *incident) bounds(s *server) *bounds {
 		b.atMost(verification.Observations, "no detector worked")
 	}
 	return b
+}
+
+// outage is when what looks like an outage ended: the first whole hours in which the host was seen off, else in which the BMC was silent. Zero
+// if it has not.
+func (s *server) outage(evidence, end time.Time) (up time.Time, was bool) {
+	type hour struct{ asked, answered, off int }
+	hours := map[time.Time]*hour{}
+	for k := range s.ledger {
+		t := &s.ledger[k]
+		h := hours[hourOf(t.at)]
+		if h == nil {
+			h = &hour{}
+			hours[hourOf(t.at)] = h
+		}
+		switch {
+		case t.down: // nobody asked
+			continue
+		case !t.silent && !t.state.HostOn:
+			h.off++
+			fallthrough
+		case !t.silent:
+			h.answered++
+		}
+		h.asked++
+	}
+	for at, off := hourOf(evidence), false; at.Before(end) && !off; at = at.Add(time.Hour) {
+		looks := func() bool { h := hours[at]; return h != nil && h.asked > 0 && (h.off > 0 || h.answered == 0) }
+		if !looks() {
+			continue
+		}
+		silence := was
+		for ; at.Before(end) && (looks() || hours[at] == nil || hours[at].asked == 0); at = at.Add(time.Hour) {
+			off = off || hours[at] != nil && hours[at].off > 0
+		}
+		if !silence || off {
+			was, up = true, at
+			if !at.Before(end) {
+				up = time.Time{}
+			}
+		}
+	}
+	return up, was
 }
 
 // exchanged tells whether a serial number that the BMC shows to who reads what is due is another than at the start.
