@@ -74,10 +74,12 @@ func TestTheVerificationReport(t *testing.T) {
 	t.Run("golden", func(t *testing.T) { goldenReport(t, db) })
 	t.Run("redacted", func(t *testing.T) { redactedReport(t, db) })
 	t.Run("renewed", func(t *testing.T) { renewedVerification(t, db) })
+	t.Run("renewed and told", func(t *testing.T) { renewedAndTold(t, db) })
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("command", func(t *testing.T) { commandReport(t, data) })
+	t.Run("of a detected incident", func(t *testing.T) { fromIncident(t, data) })
 }
 
 func roomDossier(t *testing.T, db *sqlite.DB, q *verification.Request, lang string) *dossier {

@@ -42,11 +42,11 @@ func (out *Report) conclude(q *Request) {
 		soaked := time.Duration(s.Windows.SoakCounted * float64(time.Hour))
 		if s.Verdict == Verified || s.Verdict == Observations {
 			s.Stage = Final
-			from := maxTime(s.Windows.SoakFrom, s.Windows.Restarted)
+			// If all hours count from now on: those that did not have moved the date.
 			if soaked < StandardWatch {
-				s.Stage, s.WatchUntil = Initial, from.Add(StandardWatch)
+				s.Stage, s.WatchUntil = Initial, s.Windows.SoakTo.Add(StandardWatch-soaked)
 			} else if soaked < ExtendedWatch {
-				s.WatchUntil = from.Add(ExtendedWatch)
+				s.WatchUntil = s.Windows.SoakTo.Add(ExtendedWatch - soaked)
 			}
 		}
 		if s.Verdict.rank() > out.Verdict.rank() {
@@ -73,11 +73,11 @@ func (out *Report) conclude(q *Request) {
 	}
 	if out.Verdict == Verified || out.Verdict == Observations {
 		out.Stage = Final
-		for _, s := range out.Servers {
-			if s.Stage == Initial {
-				out.Stage = Initial
-			}
-			if s.WatchUntil.After(out.WatchUntil) {
+		if slices.ContainsFunc(out.Servers, func(s Server) bool { return s.Stage == Initial }) {
+			out.Stage = Initial
+		}
+		for _, s := range out.Servers { // of those that are as far as the whole
+			if s.Stage == out.Stage && s.WatchUntil.After(out.WatchUntil) {
 				out.WatchUntil = s.WatchUntil
 			}
 		}
