@@ -80,7 +80,11 @@ func (s *server) do(at time.Time, f func(*bmcsim.Machine)) { s.acts = append(s.a
 func (s *server) freeze(x span) {
 	s.frozen = append(s.frozen, x)
 	s.do(x.from, (*bmcsim.Machine).Freeze)
-	s.do(x.to, (*bmcsim.Machine).Thaw)
+	s.do(x.to, func(m *bmcsim.Machine) {
+		if !anyHas(s.frozen, x.to) { // of two that overlap, the later end ends both
+			m.Thaw()
+		}
+	})
 }
 
 // rhythm is how often a world's servers are read.
