@@ -169,3 +169,46 @@ func TestPartsThatAreGone(t *testing.T) {
 		})
 	}
 }
+
+// A critical fault or a leak in the soak makes it begin anew, unless somebody explains that very one, of that server.
+func TestWhatAnExplanationExplains(t *testing.T) {
+	t0 := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	h := func(n float64) time.Time { return t0.Add(time.Duration(n * float64(time.Hour))) }
+	const water, end = 60, 140
+	for _, c := range []struct {
+		name      string
+		attested  []Attestation
+		restarted float64 // 0: not
+	}{
+		{"nobody explains it", nil, 101},
+		{"its event is explained", []Attestation{{What: "explanation", Event: "e1e1e1e1e1"}}, 0},
+		{"by the beginning of its ID", []Attestation{{What: "explanation", Event: "e1e1e1"}}, 0},
+		{"its fault is", []Attestation{{What: "explanation", Event: "f1f1f1f1"}}, 0},
+		{"of this server", []Attestation{{What: "explanation", Event: "e1e1e1", Targets: []health.TargetID{"a"}}}, 0},
+		{"of another server", []Attestation{{What: "explanation", Event: "e1e1e1", Targets: []health.TargetID{"b"}}}, 101},
+		{"by too little of its ID", []Attestation{{What: "explanation", Event: "e1e1e"}}, 101},
+		{"another event is", []Attestation{{What: "explanation", Event: "e2e2e2e2"}}, 101},
+		{"something else is attested of it", []Attestation{{What: "inspection", Event: "e1e1e1"}}, 101},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &history{
+				target: health.Target{ID: "a"}, baseFrom: t0, base: h(30), until: h(end),
+				events: []health.Event{{ID: "e1e1e1e1e1", FaultID: "f1f1f1f1f1", At: h(99.5), Kind: health.KindFailed, Severity: health.SeverityCritical, Transition: health.Asserted}},
+				faults: []health.Fault{{ID: "f1f1f1f1f1", Kind: health.KindFailed, Severity: health.SeverityCritical, State: health.Cleared, Opened: h(99.5), Cleared: h(100.5)}},
+			}
+			for i := range end {
+				s.hours = append(s.hours, &health.HourFacts{
+					At: h(float64(i)), Whole: true, Power: health.PowerCount{On: 12}, Ticks: []health.TickCount{{Tier: health.TierReadings, Done: 12}},
+				})
+			}
+			w, _ := s.windows(&Request{Incident: h(water), Soak: 72 * time.Hour, Attestations: c.attested}, h(water))
+			counted := end - c.restarted
+			if c.restarted == 0 {
+				counted = end - water
+			}
+			if got := w.Restarted; got.IsZero() != (c.restarted == 0) || !got.IsZero() && !got.Equal(h(c.restarted)) || w.SoakCounted != counted {
+				t.Errorf("it begins anew at %v, %v hours are counted; want %v, %v", got, w.SoakCounted, c.restarted, counted)
+			}
+		})
+	}
+}
