@@ -89,7 +89,7 @@ func (d *daemon) kill() {
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(90 * time.Second)
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(250 * time.Millisecond) // most conditions open the store or run a command
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {

@@ -308,7 +308,7 @@ func (in *Input) record(ctx context.Context, lines []point) (ignored string, no 
 		if len(reports[i]) == 0 {
 			continue
 		}
-		n, err := p.take(ctx, in.o.Record, in.o.Visit, reports[i])
+		n, err := p.take(ctx, in.o.Record, in.o.Visit, reports[i], now)
 		old += n
 		if err != nil {
 			in.o.Log.Error("pushed readings cannot be recorded now", "target", p.Target.ID, "err", err)

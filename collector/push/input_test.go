@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -348,4 +349,90 @@ func TestHostileBodies(t *testing.T) {
 			t.Fatalf("%d %s", r.Code, r.Body)
 		}
 	})
+}
+
+// A sender that gathers sends a short alarm and its end together.
+func TestALeakBetweenTwoDryReportsIsNotOvertaken(t *testing.T) {
+	w := newWorld(t)
+	w.post("/write", pdu(noon.Add(-60*time.Second), "leak=1i"))
+	var batch strings.Builder
+	for i, v := range []string{"1i", "2i", "1i", "7i", "1i"} {
+		batch.WriteString(pdu(noon.Add(time.Duration(i-20)*time.Second), "leak="+v))
+	}
+	if r := w.post("/write", batch.String()); r.Code != http.StatusNoContent {
+		t.Fatalf("%d %s", r.Code, r.Body)
+	}
+	if got := w.faults(t); !slices.Equal(got, []string{"leak_detector/rope leak_detected critical"}) {
+		t.Errorf("%q", got)
+	}
+	n := len(w.visits(t))
+	w.post("/write", batch.String()) // sent again
+	if len(w.visits(t)) != n {
+		t.Error("a repeated write was recorded")
+	}
+	w.post("/write", pdu(noon, "leak=1i"))
+	if got := w.faults(t); len(got) != 0 {
+		t.Errorf("dry again: %q", got)
+	}
+	told := map[health.Transition]int{}
+	for _, v := range w.visits(t) {
+		for _, e := range v.Events {
+			if e.Kind == health.KindLeakDetected {
+				told[e.Transition]++
+			}
+		}
+	}
+	if told[health.Asserted] != 1 || told[health.Cleared] != 1 {
+		t.Errorf("%v", told)
+	}
+}
+
+// Our clock was a day ahead, and is set right: what is reported from then on is news, and silence is silence.
+func TestOurClockIsSetBack(t *testing.T) {
+	for name, restart := range map[string]bool{"at work": false, "across a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.now = noon.Add(24 * time.Hour)
+			w.post("/write", pdu(w.now, "humidity=600i,temperature=250i,leak=1i"))
+			w.now = w.now.Add(6 * time.Minute)
+			push.Expire(t.Context(), w.input)
+			w.now = w.now.Add(time.Second)
+			w.post("/write", pdu(w.now, "humidity=600i,temperature=250i,leak=1i"))
+			w.now = noon
+			if restart {
+				w.start(t)
+			}
+			if r := w.post("/write", pdu(noon, "leak=2i")); r.Header().Get("X-Dewline-Ignored") != "" {
+				t.Errorf("ignored: %v", r.Header())
+			}
+			if got := w.faults(t); !slices.Equal(got, []string{"leak_detector/rope leak_detected critical"}) {
+				t.Errorf("%q", got)
+			}
+			w.now = noon.Add(6 * time.Minute)
+			push.Expire(t.Context(), w.input)
+			if got := w.faults(t); len(got) != 4 {
+				t.Errorf("silent: %q", got)
+			}
+		})
+	}
+}
+
+// What a probe sends as a value is in what is told of it, in whole runes.
+func TestALongOddValueIsCutWithinTheRules(t *testing.T) {
+	w := newWorld(t)
+	w.post("/write", pdu(noon, `leak="`+strings.Repeat("é\x1b[31m", 4000)+`"`))
+	k, err := w.store.Recall(t.Context(), "room-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(k.Faults) != 1 {
+		t.Fatalf("%d faults", len(k.Faults))
+	}
+	for _, f := range k.Faults {
+		for _, s := range append(f.Evidence, f.Message, k.Components[f.Component].Status) {
+			if !utf8.ValidString(s) || len(s) > health.MaxText {
+				t.Errorf("%d bytes, %.60q", len(s), s)
+			}
+		}
+	}
 }

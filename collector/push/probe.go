@@ -72,12 +72,13 @@ func (p *probe) recall(ctx context.Context, r Recorder) error {
 }
 
 // take records reports. It returns how many said nothing new.
-func (p *probe) take(ctx context.Context, r Recorder, visit Visit, reports []report) (old int, err error) {
+func (p *probe) take(ctx context.Context, r Recorder, visit Visit, reports []report, now time.Time) (old int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.recall(ctx, r); err != nil {
 		return 0, err
 	}
+	p.clockSet(now)
 	slices.SortStableFunc(reports, func(a, b report) int { return a.at.Compare(b.at) })
 	for len(reports) > 0 {
 		n := 1
@@ -93,7 +94,14 @@ func (p *probe) take(ctx context.Context, r Recorder, visit Visit, reports []rep
 	return old, nil
 }
 
-// record records what was reported about the same time: of each sensor its newest value.
+// clockSet forgets reports that were dated later than any can be now: our clock was ahead when they were taken. Else whatever is reported
+// until then would be old news, a leak too, and the silence of a probe would be none.
+func (p *probe) clockSet(now time.Time) {
+	maps.DeleteFunc(p.mem.Sensors, func(_ health.ComponentID, at time.Time) bool { return at.After(now.Add(2 * ahead)) })
+}
+
+// record records what was reported about the same time: of each sensor its newest value. Of a leak sensor that was wet in between it is that one:
+// senders that gather what they read send a short alarm and its end together.
 func (p *probe) record(ctx context.Context, visit Visit, reports []report) (old int, err error) {
 	newest := map[*Sensor]report{}
 	var at time.Time
@@ -102,8 +110,12 @@ func (p *probe) record(ctx context.Context, visit Visit, reports []report) (old 
 			old++
 			continue
 		}
-		if _, overtaken := newest[x.sensor]; overtaken {
+		before, overtaken := newest[x.sensor]
+		if overtaken {
 			old++
+		}
+		if overtaken && x.sensor.wet(before.value) {
+			x.value = before.value
 		}
 		newest[x.sensor] = x // they are in order of time
 		at = x.at
@@ -155,12 +167,13 @@ func (p *probe) visit(ctx context.Context, visit Visit, s *health.Snapshot, next
 func (p *probe) expire(ctx context.Context, r Recorder, visit Visit, maxAge time.Duration, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now.Sub(p.expired) < maxAge {
+	if since := now.Sub(p.expired); since >= 0 && since < maxAge {
 		return nil
 	}
 	if err := p.recall(ctx, r); err != nil {
 		return err
 	}
+	p.clockSet(now)
 	s := &health.Snapshot{Driver: Driver}
 	for i := range p.Sensors {
 		x := &p.Sensors[i]
@@ -170,7 +183,7 @@ func (p *probe) expire(ctx context.Context, r Recorder, visit Visit, maxAge time
 		if last.IsZero() {
 			patience = maxAge
 		}
-		if now.Sub(last) < maxAge || now.Sub(p.since) < patience {
+		if now.Sub(last) < maxAge || now.Sub(p.since).Abs() < patience {
 			continue
 		}
 		why := "not reported for " + maxAge.String()

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"dewline/health"
@@ -87,7 +88,7 @@ func (s *Sensor) component(value any) (health.Component, *health.Reading, *healt
 		v := text(value)
 		leak := health.Condition{Kind: health.KindLeakDetected, Severity: health.SeverityOK, Evidence: c.Status}
 		switch {
-		case slices.Contains(s.Wet, v):
+		case s.wet(value):
 			leak.Severity, c.State = health.SeverityCritical, health.Critical
 		case len(s.Dry) > 0 && !slices.Contains(s.Dry, v):
 			return bad("neither wet nor dry")
@@ -112,6 +113,11 @@ func (s *Sensor) component(value any) (health.Component, *health.Reading, *healt
 		return bad(fmt.Sprintf("%g %s is no %s of a room: is `scale` right?", n, r.Unit, s.Quantity))
 	}
 	return c, r, nil
+}
+
+// wet tells whether a value means a leak.
+func (s *Sensor) wet(value any) bool {
+	return s.Quantity == Leak && slices.Contains(s.Wet, text(value))
 }
 
 func (s *Sensor) blank() health.Component {
@@ -148,7 +154,7 @@ func text(v any) string {
 
 func clip(s string) string {
 	if len(s) > health.MaxText/2 {
-		return s[:health.MaxText/2]
+		return strings.ToValidUTF8(s[:health.MaxText/2], "") // not half a rune
 	}
 	return s
 }
