@@ -1,8 +1,6 @@
 package capacity
 
 import (
-	"math"
-
 	"dewline/health"
 	"dewline/report"
 )
@@ -57,47 +55,77 @@ func (e Envelope) moist(dew, rh float64) bool {
 }
 
 func (a *airTally) day(s *server, x *health.DayFacts, from, until int) {
-	take := func(place, i int, to *dist) float64 {
-		if place < 0 {
-			return math.NaN()
+	column := func(place int) []float64 {
+		if place < 0 || x.Aligned[place] == nil {
+			return nil
 		}
-		v := at(x.Aligned[place], i)
-		if !math.IsNaN(v) {
-			to.one(v)
-		}
-		return v
+		return x.Aligned[place][from:until]
 	}
-	duties, fans := 0.0, 0
+	var scratch [health.StepsPerDay]float64
 	air := s.limits
-	for i := from; i < until; i++ {
-		inlet := take(s.inlet, i, &a.inlet)
-		dew := take(s.dew, i, &a.dew)
-		rh := take(s.humidity, i, &a.humidity)
-		if !math.IsNaN(inlet) {
-			a.warm++
-			count(&a.outside[0], air.Recommended.warm(inlet))
-			count(&a.outside[2], air.HasAllowable && air.Allowable.warm(inlet))
+	inlet, dew, rh := column(s.inlet), column(s.dew), column(s.humidity)
+	values := known(scratch[:0], inlet)
+	a.inlet.add(values)
+	a.warm += len(values)
+	for _, v := range values {
+		count(&a.outside[0], air.Recommended.warm(v))
+		count(&a.outside[2], air.HasAllowable && air.Allowable.warm(v))
+	}
+	a.humidity.add(known(scratch[:0], rh))
+	values = known(scratch[:0], dew)
+	a.dew.add(values)
+	a.moist += len(values)
+	for i, v := range dew {
+		if v == v { // not NaN
+			count(&a.outside[1], air.Recommended.moist(v, at(rh, i)))
+			count(&a.outside[3], air.HasAllowable && air.Allowable.moist(v, at(rh, i)))
 		}
-		if !math.IsNaN(dew) {
-			a.moist++
-			count(&a.outside[1], air.Recommended.moist(dew, rh))
-			count(&a.outside[3], air.HasAllowable && air.Allowable.moist(dew, rh))
+	}
+	values = s.fans(x, from, until, scratch[:0])
+	a.duty.add(values)
+	if float64(len(values)) >= minDayShare*float64(health.StepsPerDay) {
+		sum := 0.0
+		for _, v := range values {
+			sum += v
 		}
-		sum, n := 0.0, 0
-		for _, k := range s.duties {
-			if v := at(x.Aligned[k], i); !math.IsNaN(v) {
-				sum, n = sum+v, n+1
+		a.days = append(a.days, dayValue{x.Day, sum / float64(len(values))})
+	}
+}
+
+// known appends what is not missing.
+func known(to, of []float64) []float64 {
+	for _, v := range of {
+		if v == v { // not NaN
+			to = append(to, v)
+		}
+	}
+	return to
+}
+
+// fans appends the mean duty of those fans that were read, of each step in which one was.
+func (s *server) fans(x *health.DayFacts, from, until int, to []float64) []float64 {
+	if len(s.duties) == 1 {
+		if one := x.Aligned[s.duties[0]]; one != nil {
+			to = known(to, one[from:until])
+		}
+		return to
+	}
+	var sums [health.StepsPerDay]float64
+	var read [health.StepsPerDay]int
+	for _, k := range s.duties {
+		for i, v := range x.Aligned[k] {
+			if v == v { // not NaN
+				sums[i] += v
+				read[i]++
 			}
 		}
-		if n > 0 {
-			v := sum / float64(n)
-			a.duty.one(v)
-			duties, fans = duties+v, fans+1
+	}
+	for i := from; i < until; i++ {
+		if read[i] > 0 {
+			to = append(to, sums[i]/float64(read[i]))
 		}
 	}
-	if float64(fans) >= minDayShare*float64(health.StepsPerDay) {
-		a.days = append(a.days, dayValue{x.Day, duties / float64(fans)})
-	}
+	return to
 }
 
 func count(n *int, yes bool) {

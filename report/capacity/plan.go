@@ -326,7 +326,11 @@ func (s *server) seen(at time.Time) {
 }
 
 func (t *tracked) take(day time.Time, d *health.DaySeries) {
-	t.addRollup(&d.Rollup)
+	var h health.Histogram // kept where percentiles are told
+	if t.Quantity == health.CondensationMargin || t.Quantity == health.Utilisation {
+		h = d.Hist
+	}
+	t.merge(h, int(d.N), d.Sum, d.Min, d.Max)
 	t.steps += d.Steps
 	v := dayValue{day, d.Last}
 	if t.first.day.IsZero() {

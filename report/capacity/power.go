@@ -92,11 +92,12 @@ func (p *powerTally) day(s *server, x *health.DayFacts, from, until int, draw []
 	for i := range draw {
 		draw[i] = math.NaN()
 	}
-	values := make([]float64, 0, health.StepsPerDay)
+	var scratch [health.StepsPerDay]float64
+	values := scratch[:0]
 	for i := from; i < until; i++ {
 		sum, read, missing := 0.0, 0, false
 		for _, k := range s.inputs {
-			if v := at(x.Aligned[k], i); !math.IsNaN(v) {
+			if v := at(x.Aligned[k], i); v == v { // not NaN
 				sum, read = sum+v, read+1
 			} else if p.expected[k] && !p.isOut(s.query.Aligned[k].Component, x.Day.Add(time.Duration(i)*health.AlignStep)) {
 				missing = true

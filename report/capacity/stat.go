@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -14,42 +15,66 @@ import (
 // dist gathers values without keeping them.
 type dist struct {
 	hist          health.Histogram
-	at            int // the bin of the last value
 	n             int
 	sum, min, max float64
 }
 
+// sideBySide is how many bins of a day's values are counted side by side: those of eight powers of two.
+const sideBySide = 8 * 64
+
 // add takes finite values.
 func (d *dist) add(values []float64) {
-	for _, v := range values {
-		d.one(v)
+	for some := range slices.Chunk(values, health.StepsPerDay) {
+		d.some(some)
 	}
 }
 
-// one takes a finite value. Values that follow each other are alike: the bin of the last one, or one beside it, is looked at first.
-func (d *dist) one(v float64) {
+// some takes as many as a day has steps. They are counted first: most of a day's values share a few dozen bins.
+func (d *dist) some(values []float64) {
 	if d.n == 0 {
-		d.min, d.max = v, v
+		d.min, d.max = values[0], values[0]
 	}
-	d.n, d.sum, d.min, d.max = d.n+1, d.sum+v, min(d.min, v), max(d.max, v)
-	key := health.BinOf(v)
-	i := d.at
-	for i < len(d.hist) && d.hist[i].Key < key {
-		i++
+	var keys [health.StepsPerDay]int32
+	low, high := health.BinOf(values[0]), health.BinOf(values[0])
+	for i, v := range values {
+		d.sum, d.min, d.max = d.sum+v, min(d.min, v), max(d.max, v)
+		k := health.BinOf(v)
+		keys[i], low, high = k, min(low, k), max(high, k)
 	}
-	for i > 0 && d.hist[i-1].Key >= key {
-		i--
-	}
-	if d.at = i; i < len(d.hist) && d.hist[i].Key == key {
-		d.hist[i].N++
+	d.n += len(values)
+	if int64(high)-int64(low) >= sideBySide {
+		d.put(health.HistogramOf(values))
 		return
 	}
-	d.hist = slices.Insert(d.hist, i, health.HistogramBin{Key: key, N: 1})
+	var counts [sideBySide]uint32
+	for _, k := range keys[:len(values)] {
+		counts[k-low]++
+	}
+	i, _ := slices.BinarySearchFunc(d.hist, low, func(b health.HistogramBin, k int32) int { return cmp.Compare(b.Key, k) })
+	for k, n := range counts[:high-low+1] {
+		if n > 0 {
+			i = d.bin(i, health.HistogramBin{Key: low + int32(k), N: n})
+		}
+	}
 }
 
-func (d *dist) addRollup(r *health.Rollup) {
-	if r.N > 0 {
-		d.merge(r.Hist, int(r.N), r.Sum, r.Min, r.Max)
+// bin adds a bin that stands at place i or after it, and is its place.
+func (d *dist) bin(i int, b health.HistogramBin) int {
+	for i < len(d.hist) && d.hist[i].Key < b.Key {
+		i++
+	}
+	if i < len(d.hist) && d.hist[i].Key == b.Key {
+		d.hist[i].N += b.N
+	} else {
+		d.hist = slices.Insert(d.hist, i, b)
+	}
+	return i
+}
+
+func (d *dist) put(h health.Histogram) {
+	i := 0
+	for _, b := range h {
+		i = d.bin(i, b)
 	}
 }
 
@@ -57,7 +82,8 @@ func (d *dist) merge(h health.Histogram, n int, sum, least, most float64) {
 	if d.n == 0 {
 		d.min, d.max = least, most
 	}
-	d.hist, d.n, d.sum, d.min, d.max = d.hist.Merge(h), d.n+n, health.FiniteSum(d.sum, sum), min(d.min, least), max(d.max, most)
+	d.put(h)
+	d.n, d.sum, d.min, d.max = d.n+n, health.FiniteSum(d.sum, sum), min(d.min, least), max(d.max, most)
 }
 
 // quantile is the value of rank ceil(q·n), within health.HistogramError of it.

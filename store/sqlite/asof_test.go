@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -43,5 +44,33 @@ func TestPartsAreAsTheyWere(t *testing.T) {
 	}
 	if _, _, ok, err := db.PartsAt(t.Context(), "nobody", start); err != nil || ok {
 		t.Errorf("of a target that there is not: %v, %v", ok, err)
+	}
+}
+
+// TestPartsAreFoundWithoutLookingThroughVisits: there may be a hundred million of them.
+func TestPartsAreFoundWithoutLookingThroughVisits(t *testing.T) {
+	db := openIn(t, t.TempDir(), Options{})
+	rows, err := db.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+lastTold, 1, 2, 3)
+	must(t, err)
+	defer rows.Close()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		must(t, rows.Scan(&id, &parent, &unused, &step))
+		steps = append(steps, step)
+	}
+	must(t, rows.Err())
+	scans := 0
+	for _, s := range steps {
+		if strings.HasPrefix(s, "SCAN visits") { // of its first row
+			scans++
+		}
+		if strings.Contains(s, "component_history") && !strings.Contains(s, "SEARCH") || strings.HasPrefix(s, "SCAN v ") {
+			t.Errorf("it looks at too much: %s", s)
+		}
+	}
+	if scans > 1 || len(steps) < 4 {
+		t.Errorf("the plan is\n%s", strings.Join(steps, "\n"))
 	}
 }

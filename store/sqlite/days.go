@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -60,9 +61,23 @@ type dayReader struct {
 	query       *health.DayQuery
 	number      int64
 	from, until time.Time
+	learned     bool
 	series      int // of the dictionary when places was made
-	// places are where a series stands: in query.Aligned, or after its end in query.Daily.
-	places map[uint32][]int
+	// places are where the wanted series stand, in order of their number.
+	places []dayPlace
+}
+
+// dayPlace is where a series of the dictionary stands: in query.Aligned, or after its end in query.Daily.
+type dayPlace struct{ series, at uint32 }
+
+// of are the places of a series: a part of places.
+func (r *dayReader) of(series uint32) []dayPlace {
+	first, _ := slices.BinarySearchFunc(r.places, series, func(p dayPlace, s uint32) int { return cmp.Compare(p.series, s) })
+	end := first
+	for end < len(r.places) && r.places[end].series == series {
+		end++
+	}
+	return r.places[first:end]
 }
 
 // learn finds the wanted series in the target's dictionary.
@@ -71,20 +86,24 @@ func (r *dayReader) learn(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
-	r.series, r.places = len(d.series), map[uint32][]int{}
+	wanted := make(map[health.SeriesID][]uint32, len(r.query.Aligned)+len(r.query.Daily))
+	for i, w := range r.query.Aligned {
+		wanted[w] = append(wanted[w], uint32(i))
+	}
+	for i, w := range r.query.Daily {
+		wanted[w] = append(wanted[w], uint32(len(r.query.Aligned)+i))
+	}
+	r.learned, r.series, r.places = true, len(d.series), r.places[:0]
 	for n, s := range d.series {
-		id := health.SeriesID{Component: d.component(uint32(n)), Quantity: s.quantity, Unit: s.unit}
-		for i, w := range slices.Concat(r.query.Aligned, r.query.Daily) {
-			if w == id {
-				r.places[uint32(n)] = append(r.places[uint32(n)], i)
-			}
+		for _, at := range wanted[health.SeriesID{Component: d.component(uint32(n)), Quantity: s.quantity, Unit: s.unit}] {
+			r.places = append(r.places, dayPlace{uint32(n), at})
 		}
 	}
 	return nil
 }
 
 // wanted are the series asked for, and those that came into the dictionary since it was read.
-func (r *dayReader) wanted(s uint32) bool { return int(s) >= r.series || r.places[s] != nil }
+func (r *dayReader) wanted(s uint32) bool { return int(s) >= r.series || len(r.of(s)) > 0 }
 
 // read is nil if the day has nothing.
 func (r *dayReader) read(ctx context.Context, db *DB, day time.Time) (*health.DayFacts, error) {
@@ -100,7 +119,7 @@ func (r *dayReader) read(ctx context.Context, db *DB, day time.Time) (*health.Da
 	}
 	var out *health.DayFacts
 	err := db.snapshotTx(ctx, func(tx *sql.Tx) error {
-		if r.places == nil {
+		if !r.learned {
 			if err := r.learn(ctx, tx); err != nil {
 				return err
 			}
@@ -125,7 +144,8 @@ func (r *dayReader) facts(roll *rolled, day, from, until time.Time) *health.DayF
 	found := make([]*rolledSeries, len(r.query.Aligned)+len(r.query.Daily))
 	for i := range roll.series {
 		s := &roll.series[i]
-		for _, k := range r.places[s.id] {
+		for _, p := range r.of(s.id) {
+			k := p.at
 			if found[k] != nil { // one that was read, and one that was computed
 				both := found[k].plus(*s)
 				found[k] = &both

@@ -60,7 +60,7 @@ func TestDays(t *testing.T) {
 				record(t, db, some...)
 			}
 			if compacted {
-				for _, err := range []error{db.CompactBefore(t.Context(), until), db.mergeDays(t.Context(), until)} {
+				for _, err := range []error{db.CompactBefore(t.Context(), until), db.MergeDaysBefore(t.Context(), until)} {
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -175,7 +175,7 @@ func TestTheSizeCapWins(t *testing.T) {
 	hoursOfVisits(t, db, 4, 60, 60)
 	must(t, db.SetSinkCursor(t.Context(), "s", 1440))
 	must(t, db.CompactBefore(t.Context(), at(60)))
-	must(t, db.mergeDays(t.Context(), at(72)))
+	must(t, db.MergeDaysBefore(t.Context(), at(72)))
 	used := func() int64 {
 		s, err := db.Retention(t.Context())
 		must(t, err)
@@ -426,7 +426,7 @@ func TestRetainUntilKilled(t *testing.T) {
 			continue
 		}
 		must(t, db.CompactBefore(ctx, now.Add(-compactGrace)))
-		must(t, db.mergeDays(ctx, now))
+		must(t, db.MergeDaysBefore(ctx, now))
 		must(t, db.retain(ctx, now))
 		must(t, db.checkpoint(ctx))
 	}

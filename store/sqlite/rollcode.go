@@ -326,14 +326,15 @@ func (c *columnsReader) rolledSeries(s *rolledSeries, at []uint32, hours []int) 
 	}
 }
 
+// hist reads a histogram, into the memory of b's.
 func (c *columnsReader) hist(b *bucket) {
 	low, high := health.BinOf(b.min), health.BinOf(b.max)
 	if low == high || b.n == 1 {
-		b.hist = health.Histogram{{Key: low, N: b.n}}
+		b.hist = append(b.hist[:0], health.HistogramBin{Key: low, N: b.n})
 		return
 	}
 	if b.n == 2 {
-		b.hist = health.Histogram{{Key: low, N: 1}, {Key: high, N: 1}}
+		b.hist = append(b.hist[:0], health.HistogramBin{Key: low, N: 1}, health.HistogramBin{Key: high, N: 1})
 		return
 	}
 	mid := 0
@@ -342,7 +343,7 @@ func (c *columnsReader) hist(b *bucket) {
 	}
 	first := c.data.uint()
 	left := int64(b.n) - 1 - int64(min(first, 1<<32))
-	b.hist = append(make(health.Histogram, 0, mid+2), health.HistogramBin{Key: low, N: uint32(first + 1)})
+	b.hist = append(slices.Grow(b.hist[:0], mid+2), health.HistogramBin{Key: low, N: uint32(first + 1)})
 	last := low
 	for range mid {
 		key := int64(last) + 1 + int64(c.data.count(1<<20))

@@ -92,8 +92,8 @@ func goneRollup(ctx context.Context, q querier, target, h int64) (*rolled, error
 // mergeBatch is how many days of a target are packed anew in one transaction.
 const mergeBatch = 8
 
-// mergeDays packs the hours of days that ended by t together. Interrupted at any moment, it has done whole days or nothing of them.
-func (db *DB) mergeDays(ctx context.Context, t time.Time) error {
+// MergeDaysBefore packs the rollups of the hours of days that ended by t together. Interrupted at any moment, it has done whole days or nothing of them.
+func (db *DB) MergeDaysBefore(ctx context.Context, t time.Time) error {
 	db.compact.Lock()
 	defer db.compact.Unlock()
 	today, _ := dayOf(hourOf(t.UnixNano()))

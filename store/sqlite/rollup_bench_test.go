@@ -34,7 +34,7 @@ func BenchmarkRollups(b *testing.B) {
 		const buckets = targets * visits / 5 * benchSensors
 		hours := bytes()
 		begun = time.Now()
-		must(b, db.mergeDays(b.Context(), at(100)))
+		must(b, db.MergeDaysBefore(b.Context(), at(100)))
 		b.ReportMetric(float64(time.Since(begun).Microseconds())/targets, "µs/day-merge")
 		b.ReportMetric(float64(compacted.Microseconds())/(targets*17), "µs/hour-compact")
 		b.ReportMetric(hours/samples, "B/sample(hours)")
@@ -59,7 +59,7 @@ func BenchmarkReadRollups(b *testing.B) {
 		record(b, db, vs...)
 	}
 	must(b, db.CompactBefore(b.Context(), at(1000)))
-	must(b, db.mergeDays(b.Context(), at(1000)))
+	must(b, db.MergeDaysBefore(b.Context(), at(1000)))
 	b.ReportAllocs()
 	for b.Loop() {
 		if r, err := db.Rollups(b.Context(), "db-1", "temperature/0", health.Temperature, time.Time{}, time.Time{}); err != nil || len(r) != days*288 {

@@ -222,7 +222,7 @@ func TestRollupsAreTheSameOpenClosedMergedAndWithoutTheirVisits(t *testing.T) {
 			must(t, db.CompactBefore(t.Context(), start.Add(24*time.Hour)))
 			all("all closed")
 			e.compare(t, "a part of it", db, start.Add(90*time.Minute), start.Add(3*time.Hour))
-			must(t, db.mergeDays(t.Context(), start.Add(18*time.Hour)))
+			must(t, db.MergeDaysBefore(t.Context(), start.Add(18*time.Hour)))
 			if n := count(t, db, "SELECT count(*) FROM rollups WHERE part > 0"); n != 0 {
 				t.Errorf("%d hours are not merged into their day", n)
 			}
@@ -268,7 +268,7 @@ func TestLateVisitsRemakeTheirRollup(t *testing.T) {
 			close := func() {
 				t.Helper()
 				must(t, db.CompactBefore(t.Context(), start.Add(time.Hour)))
-				must(t, db.mergeDays(t.Context(), start.Add(24*time.Hour)))
+				must(t, db.MergeDaysBefore(t.Context(), start.Add(24*time.Hour)))
 			}
 			check := func(what string) {
 				t.Helper()

@@ -64,7 +64,7 @@ func (db *DB) Run(ctx context.Context) error {
 			{"mark run as alive", func() error { return alive(ctx, "") }},
 			{"compact", func() error { return db.CompactBefore(ctx, time.Now().Add(-compactGrace)) }},
 			{"make rollups", func() error { return db.makeMissing(ctx) }},
-			{"merge rollups", func() error { return db.mergeDays(ctx, time.Now().Add(-compactGrace)) }},
+			{"merge rollups", func() error { return db.MergeDaysBefore(ctx, time.Now().Add(-compactGrace)) }},
 			{"drop what is old", func() error {
 				now := clock.now(time.Now())
 				if err := db.saveClock(ctx, now); err != nil {

@@ -51,6 +51,43 @@ func (w *wire) int() int64 {
 	return int64(u>>1) ^ -int64(u&1)
 }
 
+// ints reads as many numbers as v has. Most are small: eight of one byte are taken at once.
+func (w *wire) ints(v []int64) {
+	b, n := w.b, 0
+	for i := 0; i < len(v); {
+		if i+8 <= len(v) && n+8 <= len(b) {
+			if x := binary.LittleEndian.Uint64(b[n:]); x&0x8080808080808080 == 0 {
+				some := v[i : i+8 : i+8]
+				for k := range some {
+					u := x & 0x7f
+					some[k] = int64(u>>1) ^ -int64(u&1)
+					x >>= 8
+				}
+				i, n = i+8, n+8
+				continue
+			}
+		}
+		u, size := uint64(0), 1
+		switch {
+		case n >= len(b):
+			w.fail("cut short")
+			return
+		case b[n] < 0x80:
+			u = uint64(b[n])
+		case n+1 < len(b) && b[n+1] < 0x80:
+			u, size = uint64(b[n]&0x7f)|uint64(b[n+1])<<7, 2
+		default:
+			if u, size = binary.Uvarint(b[n:]); size <= 0 {
+				w.fail("bad number")
+				return
+			}
+		}
+		v[i] = int64(u>>1) ^ -int64(u&1)
+		i, n = i+1, n+size
+	}
+	w.b = b[n:]
+}
+
 // count reads a number of things of which there are at most limit.
 func (w *wire) count(limit int) int {
 	v := w.uint()
@@ -148,9 +185,12 @@ func appendRuns(b []byte, ids []uint32) []byte {
 const maxDictionary = 1 << 20
 
 // readRuns reads at most limit numbers.
-func readRuns(w *wire, limit int) []uint32 {
+func readRuns(w *wire, limit int) []uint32 { return readRunsInto(nil, w, limit) }
+
+// readRunsInto appends them to ids.
+func readRunsInto(ids []uint32, w *wire, limit int) []uint32 {
 	runs := w.count(min(limit, len(w.b)))
-	var ids []uint32
+	limit += len(ids)
 	next := int64(0)
 	for range runs {
 		first := next + w.int()
