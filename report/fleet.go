@@ -22,8 +22,9 @@ type FleetReader interface {
 	Lacks() []Lack
 	// Targets that there is data of, as they were configured last, in order of ID.
 	Targets(ctx context.Context) ([]health.Target, error)
-	// Inventory is what was installed, as far as visits until then had told, and which series there are.
-	Inventory(ctx context.Context, id health.TargetID, at time.Time) (*health.PartFacts, error)
+	// EachInventory calls f for each of ids, in their order: what was installed, as far as visits until then had told, and which series
+	// there are. What f is given is its to keep.
+	EachInventory(ctx context.Context, ids []health.TargetID, at time.Time, f func(health.TargetID, *health.PartFacts) error) error
 	// Days calls f for each day that touches from to until and each target of want: all targets of a day before those of the next,
 	// in the order of want. A target of which a day has nothing at all gets no call.
 	//

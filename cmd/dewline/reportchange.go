@@ -39,17 +39,20 @@ func changeOf(ctx context.Context, r report.FleetReader, flag, text string, sign
 		}
 	}
 	if len(c.Like) == 0 {
+		var ids []health.TargetID
 		for _, t := range q.Targets {
-			facts, err := r.Inventory(ctx, t.ID, q.Until)
-			if err != nil {
-				return nil, err
-			}
+			ids = append(ids, t.ID)
+		}
+		if err := r.EachInventory(ctx, ids, q.Until, func(id health.TargetID, facts *health.PartFacts) error {
 			if facts.Identity.Model != "" && !slices.Contains(models, facts.Identity.Model) {
 				models = append(models, facts.Identity.Model)
 			}
 			if strings.EqualFold(facts.Identity.Model, m[2]) {
-				c.Like = append(c.Like, t.ID)
+				c.Like = append(c.Like, id)
 			}
+			return nil
+		}); err != nil {
+			return nil, err
 		}
 	}
 	if len(c.Like) == 0 {

@@ -18,9 +18,10 @@ func (r influxFleet) Lacks() []report.Lack {
 	return []report.Lack{report.LackInventory, report.LackThresholds, report.LackRuns}
 }
 
-func (r influxFleet) Inventory(ctx context.Context, id health.TargetID, _ time.Time) (*health.PartFacts, error) {
-	series, err := r.SeriesOf(ctx, id)
-	return &health.PartFacts{Series: series}, err
+func (r influxFleet) EachInventory(ctx context.Context, ids []health.TargetID, _ time.Time, f func(health.TargetID, *health.PartFacts) error) error {
+	return r.EachSeries(ctx, ids, func(id health.TargetID, series []health.SeriesFacts) error {
+		return f(id, &health.PartFacts{Series: series})
+	})
 }
 
 func (r influxFleet) EachFault(ctx context.Context, from, until time.Time, f func(*health.Fault) error) error {

@@ -20,7 +20,9 @@ const mostKept = 200
 type keptDays struct {
 	report.FleetReader
 	days, raw bool
-	put       func(any) error
+	targets   []health.Target // in the order in which their inventory is asked for
+	put       func(any) error // a line of data/days.jsonl
+	part      func(any) error // of data/inventory.jsonl
 }
 
 // keptDay is a line of the evidence: what a server's series did in a day.
@@ -55,24 +57,47 @@ type keptSteps struct {
 	Means     []*float64         `json:"means"`
 }
 
-// build makes the review, and data/days.jsonl beside it.
+// build makes the review, and data/inventory.jsonl and data/days.jsonl beside it, of what it read.
 func (k *keptDays) build(ctx context.Context, dir string, q capacity.Request) (rep *capacity.Report, err error) {
-	if !k.days {
-		return capacity.Build(ctx, k.FleetReader, q)
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o755); err != nil {
+	folder := filepath.Join(dir, "data")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("write evidence: %w", err)
 	}
-	err = jsonLines(filepath.Join(dir, "data", "days.jsonl"), func(put func(any) error) error {
-		k.put = put
-		var err error
-		rep, err = capacity.Build(ctx, k, q)
-		return err
+	k.targets = q.Targets
+	err = jsonLines(filepath.Join(folder, "inventory.jsonl"), func(part func(any) error) error {
+		k.part = part
+		build := func(put func(any) error) (err error) {
+			k.put = put
+			rep, err = capacity.Build(ctx, k, q)
+			return err
+		}
+		if !k.days {
+			return build(nil)
+		}
+		return jsonLines(filepath.Join(folder, "days.jsonl"), build)
 	})
 	return rep, err
 }
 
+// EachInventory writes down what was told, once: the review asks once.
+func (k *keptDays) EachInventory(ctx context.Context, ids []health.TargetID, at time.Time, f func(health.TargetID, *health.PartFacts) error) error {
+	n := 0
+	return k.FleetReader.EachInventory(ctx, ids, at, func(id health.TargetID, facts *health.PartFacts) error {
+		if err := k.part(struct {
+			Target health.Target
+			*health.PartFacts
+		}{k.targets[n], facts}); err != nil {
+			return err
+		}
+		n++
+		return f(id, facts)
+	})
+}
+
 func (k *keptDays) Days(ctx context.Context, from, until time.Time, want []health.DayQuery, f func(*health.DayFacts) error) error {
+	if !k.days {
+		return k.FleetReader.Days(ctx, from, until, want, f)
+	}
 	queries := map[health.TargetID]*health.DayQuery{}
 	for i := range want {
 		queries[want[i].Target] = &want[i]
@@ -111,7 +136,7 @@ func (k *keptDays) line(q *health.DayQuery, x *health.DayFacts) keptDay {
 	return out
 }
 
-// capacityEvidence writes what else the review rests on: the faults and events of its servers, and what was installed.
+// capacityEvidence writes what else the review rests on: the faults and events of its servers.
 func capacityEvidence(ctx context.Context, dir string, r report.FleetReader, q *capacity.Request, rep *capacity.Report) error {
 	folder := filepath.Join(dir, "data")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -131,29 +156,12 @@ func capacityEvidence(ctx context.Context, dir string, r report.FleetReader, q *
 	}); err != nil {
 		return err
 	}
-	if err := jsonLines(filepath.Join(folder, "events.jsonl"), func(put func(any) error) error {
+	return jsonLines(filepath.Join(folder, "events.jsonl"), func(put func(any) error) error {
 		return r.EachEvent(ctx, rep.From, rep.Until, func(x *health.Event) error {
 			if !in[x.Target] {
 				return nil
 			}
 			return put(x)
 		})
-	}); err != nil {
-		return err
-	}
-	return jsonLines(filepath.Join(folder, "inventory.jsonl"), func(put func(any) error) error {
-		for _, t := range q.Targets {
-			facts, err := r.Inventory(ctx, t.ID, rep.Until)
-			if err != nil {
-				return err
-			}
-			if err := put(struct {
-				Target health.Target
-				*health.PartFacts
-			}{t, facts}); err != nil {
-				return err
-			}
-		}
-		return nil
 	})
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"dewline/health"
 	"dewline/report"
@@ -105,40 +107,30 @@ func (r storeReader) Visits(ctx context.Context, id health.TargetID, from, to ti
 // Lacks is nothing: the embedded store holds everything.
 func (r storeReader) Lacks() []report.Lack { return nil }
 
-func (r storeReader) Inventory(ctx context.Context, id health.TargetID, at time.Time) (*health.PartFacts, error) {
-	out := &health.PartFacts{}
-	var err error
-	if out.Parts, out.Identity, out.Known, err = r.db.PartsAt(ctx, id, at); err != nil {
-		return nil, err
-	}
-	known, err := r.db.Components(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	place := map[health.SeriesID]int{}
-	absent := map[health.ComponentID]bool{} // an empty bay is listed too
-	for _, c := range known {
-		absent[c.ID] = c.Presence == health.Absent && !c.Since.After(at)
-		for _, q := range c.Series {
-			f := health.SeriesFacts{SeriesID: health.SeriesID{Component: c.ID, Quantity: q.Quantity, Unit: q.Unit}, Class: c.Class, Derived: q.Derived, Thresholds: q.Thresholds}
-			k, ok := place[f.SeriesID]
-			if !ok {
-				place[f.SeriesID] = len(out.Series)
-				out.Series = append(out.Series, f)
-				continue
-			}
-			x := &out.Series[k]
-			x.Derived = x.Derived && f.Derived
-			if x.Thresholds == nil {
-				x.Thresholds = f.Thresholds
+// someInventories is how many are read ahead.
+const someInventories = 128
+
+func (r storeReader) EachInventory(ctx context.Context, ids []health.TargetID, at time.Time, f func(health.TargetID, *health.PartFacts) error) error {
+	for some := range slices.Chunk(ids, someInventories) {
+		facts := make([]*health.PartFacts, len(some))
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		for i, id := range some {
+			g.Go(func() (err error) {
+				facts[i], err = r.db.Inventory(gctx, id, at)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		for i, id := range some {
+			if err := f(id, facts[i]); err != nil {
+				return err
 			}
 		}
 	}
-	out.Parts = slices.DeleteFunc(out.Parts, func(c health.KnownComponent) bool { return absent[c.ID] })
-	slices.SortFunc(out.Series, func(a, b health.SeriesFacts) int {
-		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Unit, b.Unit))
-	})
-	return out, nil
+	return nil
 }
 
 func (r storeReader) Days(ctx context.Context, from, until time.Time, want []health.DayQuery, f func(*health.DayFacts) error) error {

@@ -53,8 +53,13 @@ func (l *large) Targets(context.Context) ([]health.Target, error) {
 	}
 	return out, nil
 }
-func (l *large) Inventory(context.Context, health.TargetID, time.Time) (*health.PartFacts, error) {
-	return l.facts, nil
+func (l *large) EachInventory(_ context.Context, ids []health.TargetID, _ time.Time, f func(health.TargetID, *health.PartFacts) error) error {
+	for _, id := range ids {
+		if err := f(id, l.facts); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 func (l *large) Days(_ context.Context, from, until time.Time, want []health.DayQuery, f func(*health.DayFacts) error) error {
 	x := health.DayFacts{}

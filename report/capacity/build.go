@@ -128,7 +128,7 @@ func (f *fleet) read(ctx context.Context, r report.FleetReader) error {
 }
 
 func (f *fleet) server(s *server) Server {
-	id, a := s.facts.Identity, f.q.Assets[s.target.ID]
+	id, a := s.identity, f.q.Assets[s.target.ID]
 	out := Server{
 		Target: s.target.ID, Site: s.target.Site, Rack: s.target.Rack, Position: s.target.Position, Manufacturer: id.Manufacturer, Model: id.Model, Serial: id.Serial,
 		First: s.first, Watched: hours(s.watched) / 24, Installed: a.Installed, Warranty: a.WarrantyUntil, Power: s.power.figures(s, f), Cooling: s.air.figures(s, f),

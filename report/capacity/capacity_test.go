@@ -145,7 +145,7 @@ func TestPoissonIntervals(t *testing.T) {
 func line(n int, at func(day int) float64) []dayValue {
 	var out []dayValue
 	for i := range n {
-		out = append(out, dayValue{dawn.Add(time.Duration(i) * 24 * time.Hour), at(i)})
+		out = append(out, dayValue{dayNumber(dawn) + int32(i), at(i)})
 	}
 	return out
 }
@@ -162,7 +162,7 @@ func TestTrends(t *testing.T) {
 		{"of nothing", nil, whyNone, 0, 0},
 		{"of 29 days", line(29, func(d int) float64 { return float64(d) }), whyShort, 0, 0},
 		{"of 30 days", line(30, func(d int) float64 { return float64(d) }), "", 30, 1e-9},
-		{"of few days in a long time", append(line(12, func(d int) float64 { return 1 }), dayValue{dawn.Add(50 * 24 * time.Hour), 2}), whyFew, 0, 0},
+		{"of few days in a long time", append(line(12, func(d int) float64 { return 1 }), dayValue{dayNumber(dawn) + 50, 2}), whyFew, 0, 0},
 		{"of a line with noise and outliers", line(60, func(d int) float64 {
 			if d%10 == 3 {
 				return 9000 // a robust slope does not mind

@@ -88,7 +88,7 @@ func (a *airTally) day(s *server, x *health.DayFacts, from, until int) {
 		for _, v := range values {
 			sum += v
 		}
-		a.days = append(a.days, dayValue{x.Day, sum / float64(len(values))})
+		a.days = append(a.days, dayValue{dayNumber(x.Day), sum / float64(len(values))})
 	}
 }
 

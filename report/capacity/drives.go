@@ -114,14 +114,9 @@ func (s *server) watchedYears() float64 { return hours(s.watched) / year }
 // partsOf are the parts of a class, in order of ID: those that are installed; where the source does not tell, those that were ever read.
 func (s *server) partsOf(c health.Class) []health.ComponentID {
 	seen := map[health.ComponentID]bool{}
-	for _, p := range s.facts.Parts {
-		if p.Class == c {
-			seen[p.ID] = true
-		}
-	}
-	for i := range s.facts.Series {
-		if x := &s.facts.Series[i]; !s.facts.Known && x.Class == c {
-			seen[x.Component] = true
+	for _, x := range slices.Concat(s.parts, s.read) {
+		if x.Class == c {
+			seen[x.ID] = true
 		}
 	}
 	ids := make([]health.ComponentID, 0, len(seen))
@@ -133,7 +128,7 @@ func (s *server) partsOf(c health.Class) []health.ComponentID {
 }
 
 func (f *fleet) drive(s *server, id health.ComponentID) Drive {
-	p := s.parts[id]
+	p := s.part(id)
 	d := Drive{Target: s.target.ID, Component: id, Name: p.Name, Model: p.Model, Serial: p.Serial, Bytes: p.CapacityBytes}
 	for _, t := range s.daily {
 		if t.Component != id || t.n == 0 {
@@ -142,7 +137,7 @@ func (f *fleet) drive(s *server, id health.ComponentID) Drive {
 		switch t.Quantity {
 		case health.LifeLeft:
 			d.LifeLeft = new(t.last.v)
-			d.Wear = wearOf(t.lasts, f.q.Until)
+			d.Wear = wearOf(t.lasts.values(), f.q.Until)
 			r := reachOf(d.Wear, lifeLimit, true, f.q.Until, f.q.Until.Sub(f.first))
 			d.Reach = &r
 		case health.SpareLeft:
@@ -175,19 +170,21 @@ func (f *fleet) drive(s *server, id health.ComponentID) Drive {
 // wearOf is the trend of life left. It only falls: where it rose, the drive was exchanged or reset, and its past says nothing of it. BMCs
 // tell it in whole percent, so less than two steps say nothing either.
 func wearOf(days []dayValue, end time.Time) *Trend {
-	t := trendOf(days, end)
-	if t.Why != "" && t.Why != whyFlat {
+	t := shortTrend(days)
+	if t.Why != "" {
 		return t
 	}
 	for i := 1; i < len(days); i++ {
 		if days[i].v > days[i-1].v+0.5 {
-			return &Trend{Days: t.Days, Values: t.Values, Why: whyRose}
+			t.Why = whyRose
+			return t
 		}
 	}
 	if days[0].v-days[len(days)-1].v < 2 {
-		return &Trend{Days: t.Days, Values: t.Values, Why: whySteps}
+		t.Why = whySteps
+		return t
 	}
-	return t
+	return trendOf(days, end)
 }
 
 // sizes adds up what is installed.
@@ -198,7 +195,7 @@ func (f *fleet) sizes() []ClassSize {
 		for _, s := range f.servers {
 			for _, id := range s.partsOf(c) {
 				x.Parts++
-				if n := s.parts[id].CapacityBytes; n > 0 {
+				if n := s.part(id).CapacityBytes; n > 0 {
 					x.Bytes += n
 				} else {
 					x.Unsized++

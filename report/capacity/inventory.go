@@ -76,7 +76,7 @@ func (f *fleet) models() []Model {
 	type key struct{ maker, model string }
 	by := map[key][]*server{}
 	for _, s := range f.servers {
-		k := key{s.facts.Identity.Manufacturer, s.facts.Identity.Model}
+		k := key{s.identity.Manufacturer, s.identity.Model}
 		by[k] = append(by[k], s)
 	}
 	out := []Model{}
@@ -85,8 +85,8 @@ func (f *fleet) models() []Model {
 		bios, bmc := map[string]int{}, map[string]int{}
 		var ages []float64
 		for _, s := range servers {
-			bios[s.facts.Identity.BIOS]++
-			bmc[s.facts.Identity.BMCFirmware]++
+			bios[s.identity.BIOS]++
+			bmc[s.identity.BMCFirmware]++
 			a := f.q.Assets[s.target.ID]
 			if !a.Installed.IsZero() {
 				ages = append(ages, f.q.Until.Sub(a.Installed).Hours()/year)
@@ -121,7 +121,7 @@ func (f *fleet) firmware() []Firmware {
 	}
 	by := map[key]map[string]int{}
 	for _, s := range f.servers {
-		for _, p := range s.facts.Parts {
+		for _, p := range s.parts {
 			if p.Firmware == "" || p.Model == "" {
 				continue
 			}
@@ -158,13 +158,13 @@ func (f *fleet) memory() []Memory {
 		late, all := map[health.ComponentID]float64{}, map[health.ComponentID]float64{}
 		row := func(id health.ComponentID, class health.Class) *Memory {
 			if rows[id] == nil {
-				p := s.parts[id]
+				p := s.part(id)
 				rows[id] = &Memory{Target: s.target.ID, Component: id, Name: p.Name, Class: cmp.Or(p.Class, class), Serial: p.Serial, Trend: "few"}
 			}
 			return rows[id]
 		}
 		for _, t := range s.of(health.CorrectableErrors) {
-			gained, recent := gainOf(t.lasts, half)
+			gained, recent := gainOf(t.lasts.values(), half)
 			if gained == 0 {
 				continue
 			}
@@ -224,7 +224,7 @@ func gainOf(days []dayValue, half time.Time) (gained, recent float64) {
 			d = max(days[i].v, 0)
 		}
 		gained += d
-		if !days[i].day.Before(half) {
+		if !dayTime(days[i].day).Before(half) {
 			recent += d
 		}
 	}
@@ -236,7 +236,7 @@ func (f *fleet) utilisation() []Use {
 	out := []Use{}
 	for _, s := range f.servers {
 		for _, t := range s.of(health.Utilisation) {
-			out = append(out, Use{Target: s.target.ID, Component: t.Component, Name: s.parts[t.Component].Name, Percent: t.spread()})
+			out = append(out, Use{Target: s.target.ID, Component: t.Component, Name: s.part(t.Component).Name, Percent: t.spread()})
 		}
 	}
 	return out

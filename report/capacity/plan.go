@@ -25,14 +25,17 @@ type fleet struct {
 	correctable map[health.TargetID]map[health.ComponentID]map[time.Time]int
 	first       time.Time // the first step in which anything was read
 	scratch     [health.StepsPerDay]float64
+	names       map[string]string // while it is planned: what many servers share is held once
 }
 
 // server is one server in the making.
 type server struct {
-	target health.Target
-	facts  *health.PartFacts
-	parts  map[health.ComponentID]health.KnownComponent
-	query  health.DayQuery
+	target   health.Target
+	identity health.Identity
+	parts    []installed // in order of ID
+	// read are parts that were ever read, where the source does not tell what is installed.
+	read  []installed
+	query health.DayQuery
 	// Places in query.Aligned.
 	inputs, boards, duties []int
 	inlet, dew, humidity   int        // -1: none
@@ -48,34 +51,47 @@ type server struct {
 	shared      bool // its power supplies feed other servers too
 }
 
-// tracked is a series of which each day is kept.
+// installed is what a review needs of a part. Those of all servers are held at once.
+type installed struct {
+	ID, Of                                      health.ComponentID
+	Class                                       health.Class
+	Name, Manufacturer, Model, Serial, Firmware string
+	CapacityBytes                               int64
+}
+
+// tracked is a series of which each day is taken.
 type tracked struct {
-	health.SeriesFacts
+	health.SeriesID
+	Class   health.Class
+	Derived bool
 	dist
 	steps       int
-	first, last dayValue   // the last value of the first day, and of the last day
-	lasts       []dayValue // of wear and of counters
+	first, last dayValue // the last value of the first day, and of the last day
+	lasts       dayRuns  // of wear and of counters
 }
 
 // plan asks what there is of each server, and chooses what to read.
 func plan(ctx context.Context, r report.FleetReader, q *Request) (*fleet, error) {
-	f := &fleet{q: q, byID: map[health.TargetID]*server{}, byFault: map[health.TargetID][]*health.Fault{}, correctable: map[health.TargetID]map[health.ComponentID]map[time.Time]int{}}
+	f := &fleet{q: q, names: map[string]string{}, byID: map[health.TargetID]*server{}, byFault: map[health.TargetID][]*health.Fault{}, correctable: map[health.TargetID]map[health.ComponentID]map[time.Time]int{}}
+	targets := map[health.TargetID]health.Target{}
+	var ids []health.TargetID
 	for _, t := range q.Targets {
-		facts, err := r.Inventory(ctx, t.ID, q.Until)
-		if err != nil {
-			return nil, err
+		targets[t.ID], ids = t, append(ids, t.ID)
+	}
+	if err := r.EachInventory(ctx, ids, q.Until, func(id health.TargetID, facts *health.PartFacts) error {
+		if isEquipment(facts) {
+			f.equipment = append(f.equipment, id)
+			return nil
 		}
-		s := &server{target: t, limits: &q.Air, facts: facts, parts: map[health.ComponentID]health.KnownComponent{}, query: health.DayQuery{Target: t.ID}, inlet: -1, dew: -1, humidity: -1}
-		for _, p := range facts.Parts {
-			s.parts[p.ID] = p
-		}
-		if s.isEquipment() {
-			f.equipment = append(f.equipment, t.ID)
-			continue
-		}
-		s.choose()
+		t := targets[id]
+		s := &server{target: t, limits: &q.Air, query: health.DayQuery{Target: t.ID}, inlet: -1, dew: -1, humidity: -1}
+		f.hold(s, facts)
+		s.choose(facts)
 		f.servers = append(f.servers, s)
 		f.byID[t.ID] = s
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	f.share()
 	if err := r.EachFault(ctx, q.From, q.Until, func(x *health.Fault) error {
@@ -107,24 +123,61 @@ func plan(ctx context.Context, r report.FleetReader, q *Request) (*fleet, error)
 		return nil, err
 	}
 	f.join()
+	f.names = nil
 	return f, nil
 }
 
-// part is what is known of a component; of one that the source does not describe, what its ID says.
-func (s *server) part(x *health.SeriesFacts) health.Component {
-	if p, ok := s.parts[x.Component]; ok {
-		return p.Component
+// once is a text that many servers share.
+func once[S ~string](f *fleet, s S) S {
+	if x, ok := f.names[string(s)]; ok {
+		return S(x)
+	}
+	f.names[string(s)] = string(s)
+	return s
+}
+
+// hold keeps of a server's inventory what the review needs.
+func (f *fleet) hold(s *server, facts *health.PartFacts) {
+	s.identity = facts.Identity
+	s.parts = make([]installed, len(facts.Parts))
+	for i := range facts.Parts {
+		p := &facts.Parts[i]
+		p.ID = once(f, p.ID)
+		s.parts[i] = installed{p.ID, once(f, p.Of), once(f, p.Class), once(f, p.Name), once(f, p.Manufacturer), once(f, p.Model), p.Serial, once(f, p.Firmware), p.CapacityBytes}
+	}
+	for i := range facts.Series {
+		x := &facts.Series[i]
+		x.Component, x.Quantity, x.Unit, x.Class = once(f, x.Component), once(f, x.Quantity), once(f, x.Unit), once(f, x.Class)
+		if !facts.Known {
+			s.read = append(s.read, installed{ID: x.Component, Class: x.Class})
+		}
+	}
+}
+
+// part is what is known of a part: nothing, if it is not.
+func (s *server) part(id health.ComponentID) installed {
+	k, ok := slices.BinarySearchFunc(s.parts, id, func(p installed, id health.ComponentID) int { return cmp.Compare(p.ID, id) })
+	if !ok {
+		return installed{}
+	}
+	return s.parts[k]
+}
+
+// described is what is known of a series' component; of one that the source does not describe, what its ID says.
+func described(facts *health.PartFacts, x *health.SeriesFacts) health.Component {
+	if k, ok := slices.BinarySearchFunc(facts.Parts, x.Component, func(p health.KnownComponent, id health.ComponentID) int { return cmp.Compare(p.ID, id) }); ok {
+		return facts.Parts[k].Component
 	}
 	_, name, _ := strings.Cut(string(x.Component), "/")
 	return health.Component{ID: x.Component, Class: x.Class, Name: name}
 }
 
-func (s *server) name(id health.ComponentID) string { return cmp.Or(s.parts[id].Name, string(id)) }
+func (s *server) name(id health.ComponentID) string { return cmp.Or(s.part(id).Name, string(id)) }
 
 // isEquipment tells a power distributor or a cooling unit that is read like a server.
-func (s *server) isEquipment() bool {
+func isEquipment(facts *health.PartFacts) bool {
 	equipment := false
-	for _, p := range s.facts.Parts {
+	for _, p := range facts.Parts {
 		switch p.Class {
 		case health.ClassSystem, health.ClassCPU, health.ClassMemory:
 			return false
@@ -143,7 +196,7 @@ func (f *fleet) share() {
 	}
 	by := map[supply][]*server{}
 	for _, s := range f.servers {
-		for _, p := range s.facts.Parts {
+		for _, p := range s.parts {
 			if p.Class == health.ClassPSU && len(p.Serial) >= 5 && strings.Trim(p.Serial, p.Serial[:1]) != "" {
 				k := supply{Place{s.target.Site, s.target.Rack}, p.Serial}
 				by[k] = append(by[k], s)
@@ -161,20 +214,20 @@ func (f *fleet) share() {
 }
 
 // choose picks the series to read.
-func (s *server) choose() {
+func (s *server) choose(facts *health.PartFacts) {
 	align := func(x *health.SeriesFacts) int {
 		s.query.Aligned = append(s.query.Aligned, x.SeriesID)
 		return len(s.query.Aligned) - 1
 	}
 	var inlet, dew, humidity *health.SeriesFacts
 	better := func(to **health.SeriesFacts, x *health.SeriesFacts, c health.Component) {
-		if *to == nil || airRank(c) < airRank(s.part(*to)) {
+		if *to == nil || airRank(c) < airRank(described(facts, *to)) {
 			*to = x
 		}
 	}
-	for i := range s.facts.Series {
-		x := &s.facts.Series[i]
-		c := s.part(x)
+	for i := range facts.Series {
+		x := &facts.Series[i]
+		c := described(facts, x)
 		keep := false
 		switch x.Quantity {
 		case health.InputPower:
@@ -227,7 +280,7 @@ func (s *server) choose() {
 
 func (s *server) track(x *health.SeriesFacts) {
 	s.query.Daily = append(s.query.Daily, x.SeriesID)
-	s.daily = append(s.daily, &tracked{SeriesFacts: *x})
+	s.daily = append(s.daily, &tracked{SeriesID: x.SeriesID, Class: x.Class, Derived: x.Derived})
 }
 
 // airRank prefers sensors at the inlet to such in the room, and those to any other.
@@ -332,13 +385,13 @@ func (t *tracked) take(day time.Time, d *health.DaySeries) {
 	}
 	t.merge(h, int(d.N), d.Sum, d.Min, d.Max)
 	t.steps += d.Steps
-	v := dayValue{day, d.Last}
-	if t.first.day.IsZero() {
+	v := dayValue{dayNumber(day), d.Last}
+	if t.n == int(d.N) { // nothing before
 		t.first = v
 	}
 	t.last = v
 	if t.Quantity == health.LifeLeft || t.Quantity == health.CorrectableErrors {
-		t.lasts = append(t.lasts, v)
+		t.lasts.add(v)
 	}
 }
 

@@ -136,7 +136,7 @@ func dayOf(day time.Time, values []float64) *dayValue {
 	if float64(len(values)) < minDayShare*float64(health.StepsPerDay) {
 		return nil
 	}
-	return &dayValue{day, nth(values, int(math.Ceil(0.95*float64(len(values))))-1)}
+	return &dayValue{dayNumber(day), nth(values, int(math.Ceil(0.95*float64(len(values))))-1)}
 }
 
 // nth is the value of rank n, counted from 0. The order of the values is lost.
@@ -247,7 +247,7 @@ func (out *Power) supplies(s *server) {
 		}
 	}
 	known := map[health.ComponentID]bool{}
-	for _, p := range s.facts.Parts {
+	for _, p := range s.parts {
 		if p.Class == health.ClassPSU && p.Of == "" {
 			known[p.ID] = true
 		}

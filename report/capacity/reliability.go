@@ -97,7 +97,7 @@ func (f *fleet) reliability() Reliability {
 	for _, s := range f.servers {
 		y := s.watchedYears()
 		r.ServerYears += y
-		k := modelKey{s.facts.Identity.Manufacturer, s.facts.Identity.Model}
+		k := modelKey{s.identity.Manufacturer, s.identity.Model}
 		if models[k] == nil {
 			models[k] = &ModelRate{Manufacturer: k.maker, Model: k.model}
 		}
@@ -119,11 +119,11 @@ func (f *fleet) reliability() Reliability {
 			continue
 		}
 		counts[classKind{x.Class, x.Kind}]++
-		id := f.byID[x.Target].facts.Identity
+		id := f.byID[x.Target].identity
 		models[modelKey{id.Manufacturer, id.Model}].Count++
 		k := again{x.Target, x.Component, x.Kind, x.Subject}
 		if offenders[k] == nil {
-			offenders[k] = &Offender{Target: x.Target, Component: x.Component, Name: f.byID[x.Target].parts[x.Component].Name, Class: x.Class, Kind: x.Kind}
+			offenders[k] = &Offender{Target: x.Target, Component: x.Component, Name: f.byID[x.Target].part(x.Component).Name, Class: x.Class, Kind: x.Kind}
 		}
 		o := offenders[k]
 		o.Times += max(1, x.Flap.Count)

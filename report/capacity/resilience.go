@@ -103,7 +103,7 @@ func (f *fleet) loss(g *Group, groups []Group) Loss {
 	}
 	lost, all := map[string]int{}, map[string]int{}
 	for _, s := range f.servers {
-		m := s.facts.Identity.Model
+		m := s.identity.Model
 		all[m]++
 		if s.target.Site == g.Site && (g.Kind == "site" || s.target.Rack == g.Name) {
 			lost[m]++

@@ -143,30 +143,69 @@ func (t *Trend) OK() bool { return t != nil && t.Why == "" }
 
 // dayValue is a value of a day.
 type dayValue struct {
-	day time.Time
+	day int32 // since 1970
 	v   float64
 }
 
-// trendOf fits the days. least is how long and how many they must be; end is where Level is told.
-func trendOf(days []dayValue, end time.Time) *Trend {
+func dayNumber(day time.Time) int32 { return int32(day.Unix() / (24 * 60 * 60)) }
+
+func dayTime(day int32) time.Time { return time.Unix(int64(day)*24*60*60, 0).UTC() }
+
+// dayRuns are values of days that mostly are that of the day before: each with its first day and its last.
+type dayRuns []struct {
+	first, last int32
+	v           float64
+}
+
+func (r *dayRuns) add(d dayValue) {
+	if n := len(*r); n > 0 && (*r)[n-1].v == d.v && (*r)[n-1].last == d.day-1 {
+		(*r)[n-1].last = d.day
+		return
+	}
+	*r = append(*r, struct {
+		first, last int32
+		v           float64
+	}{d.day, d.day, d.v})
+}
+
+// values are those of each day.
+func (r dayRuns) values() []dayValue {
+	var out []dayValue
+	for _, x := range r {
+		for day := x.first; day <= x.last; day++ {
+			out = append(out, dayValue{day, x.v})
+		}
+	}
+	return out
+}
+
+// shortTrend says whether there are days enough for one.
+func shortTrend(days []dayValue) *Trend {
 	t := &Trend{Values: len(days)}
 	if len(days) == 0 {
 		t.Why = whyNone
 		return t
 	}
-	first := days[0].day
-	t.Days = int(days[len(days)-1].day.Sub(first).Hours()/24) + 1
+	t.Days = int(days[len(days)-1].day-days[0].day) + 1
 	switch {
 	case t.Days < minTrendDays:
 		t.Why = whyShort
-		return t
 	case len(days) < minTrendValues:
 		t.Why = whyFew
+	}
+	return t
+}
+
+// trendOf fits the days. least is how long and how many they must be; end is where Level is told.
+func trendOf(days []dayValue, end time.Time) *Trend {
+	t := shortTrend(days)
+	if t.Why != "" {
 		return t
 	}
+	first := days[0].day
 	x, y := make([]float64, len(days)), make([]float64, len(days))
 	for i, d := range days {
-		x[i], y[i] = d.day.Sub(first).Hours()/24, d.v
+		x[i], y[i] = float64(d.day-first), d.v
 	}
 	slope, low, high, ok := theilSen(x, y)
 	if !ok {
@@ -178,7 +217,7 @@ func trendOf(days []dayValue, end time.Time) *Trend {
 		rest[i] = y[i] - slope*x[i]
 	}
 	t.Slope, t.Low, t.High = slope*monthDays, low*monthDays, high*monthDays
-	t.Level = report.Median(rest) + slope*end.Sub(first).Hours()/24
+	t.Level = report.Median(rest) + slope*end.Sub(dayTime(first)).Hours()/24
 	return t
 }
 
@@ -187,7 +226,7 @@ func trendOf(days []dayValue, end time.Time) *Trend {
 // n / effective n of what is left when the slope is taken out. ok is false where the interval reaches beyond all slopes there are.
 func theilSen(x, y []float64) (slope, low, high float64, ok bool) {
 	n := len(x)
-	var slopes []float64
+	slopes := make([]float64, 0, n*(n-1)/2)
 	for i := range n {
 		for k := i + 1; k < n; k++ {
 			if x[k] != x[i] {

@@ -33,15 +33,21 @@ func Conform(t *testing.T, r report.FleetReader, truth *Fleet, from, until time.
 		t.Errorf("targets %q, want %q", ids(got), ids(want))
 	}
 	var queries []health.DayQuery
-	for _, id := range slices.Backward(ids(want)) { // not in the order that a source has them in
-		facts, err := r.Inventory(t.Context(), id, until)
-		if err != nil {
-			t.Fatal(err)
-		}
-		known, err := truth.Inventory(t.Context(), id, until)
-		if err != nil {
-			t.Fatal(err)
-		}
+	backward := append(ids(want), "nobody")
+	slices.Reverse(backward) // not in the order that a source has them in
+	inventories := map[health.TargetID]*health.PartFacts{}
+	var asked []health.TargetID
+	if err := r.EachInventory(t.Context(), backward, until, func(id health.TargetID, facts *health.PartFacts) error {
+		inventories[id], asked = facts, append(asked, id)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(asked, backward) || len(inventories["nobody"].Series)+len(inventories["nobody"].Parts) > 0 {
+		t.Errorf("inventories of %s, want %s; of nobody %+v", asked, backward, inventories["nobody"])
+	}
+	for _, id := range backward[1:] {
+		facts, known := inventories[id], truth.inventory(id)
 		q := health.DayQuery{Target: id, Aligned: []health.SeriesID{{Component: "fan/none", Quantity: health.Speed, Unit: health.RPM}}}
 		for i, s := range known.Series {
 			q.Daily = append(q.Daily, s.SeriesID)

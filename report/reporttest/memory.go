@@ -69,10 +69,20 @@ func (f *Fleet) machine(id health.TargetID) *Machine {
 	return nil
 }
 
-func (f *Fleet) Inventory(_ context.Context, id health.TargetID, _ time.Time) (*health.PartFacts, error) {
+// EachInventory is FleetReader's.
+func (f *Fleet) EachInventory(_ context.Context, ids []health.TargetID, _ time.Time, give func(health.TargetID, *health.PartFacts) error) error {
+	for _, id := range ids {
+		if err := give(id, f.inventory(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) inventory(id health.TargetID) *health.PartFacts {
 	m := f.machine(id)
 	if m == nil {
-		return &health.PartFacts{}, nil
+		return &health.PartFacts{}
 	}
 	out := &health.PartFacts{Known: true, Identity: m.Identity, Parts: slices.Clone(m.Parts)}
 	for _, s := range m.Facts {
@@ -82,7 +92,7 @@ func (f *Fleet) Inventory(_ context.Context, id health.TargetID, _ time.Time) (*
 	slices.SortFunc(out.Series, func(a, b health.SeriesFacts) int {
 		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Unit, b.Unit))
 	})
-	return out, nil
+	return out
 }
 
 // within are the samples of from <= t < until.

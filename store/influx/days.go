@@ -16,22 +16,46 @@ import (
 // dayTargets is how many targets one request asks for.
 const dayTargets = 25
 
-// SeriesOf are the series of a target that were ever read, in order of component, quantity and unit. Thresholds are not in InfluxDB.
-func (r *Reader) SeriesOf(ctx context.Context, id health.TargetID) ([]health.SeriesFacts, error) {
+// EachSeries calls f for each of ids, in their order, with the series that were ever read of it, in order of component, quantity and unit. Thresholds are
+// not in InfluxDB.
+func (r *Reader) EachSeries(ctx context.Context, ids []health.TargetID, f func(health.TargetID, []health.SeriesFacts) error) error {
 	classes, err := r.classes(ctx)
-	if err != nil || len(classes) == 0 {
-		return nil, err
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(ids, dayTargets) {
+		found, err := r.seriesOf(ctx, some, classes)
+		if err != nil {
+			return err
+		}
+		for _, id := range some {
+			if err := f(id, found[id]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Reader) seriesOf(ctx context.Context, ids []health.TargetID, classes []health.Class) (map[health.TargetID][]health.SeriesFacts, error) {
+	if len(classes) == 0 {
+		return nil, nil
+	}
+	targets := make([]string, len(ids))
+	for i, id := range ids {
+		targets[i] = ofTarget(id)
 	}
 	var statements []string
 	for _, c := range classes {
-		statements = append(statements, fmt.Sprintf("SELECT last(*) FROM %s WHERE %s GROUP BY %s", name(measurement(c)), ofTarget(id), tagComponent))
+		statements = append(statements, fmt.Sprintf("SELECT last(*) FROM %s WHERE (%s) GROUP BY %s, %s", name(measurement(c)), strings.Join(targets, " OR "), tagTarget, tagComponent))
 	}
-	var out []health.SeriesFacts
-	if err := r.ask(ctx, statements, func() { out = nil }, func(n int, s *rows) error {
+	var found map[health.TargetID][]health.SeriesFacts
+	if err := r.ask(ctx, statements, func() { found = map[health.TargetID][]health.SeriesFacts{} }, func(n int, s *rows) error {
 		if n >= len(classes) || len(s.Values) == 0 {
 			return nil
 		}
 		has := func(field string) bool { return !get(s.Values[0], s.column("last_"+field)).null }
+		id := health.TargetID(s.Tags[tagTarget])
 		for i, c := range s.Columns {
 			field, ok := strings.CutPrefix(c, "last_")
 			if !ok || get(s.Values[0], i).null {
@@ -41,7 +65,7 @@ func (r *Reader) SeriesOf(ctx context.Context, id health.TargetID) ([]health.Ser
 			if !ok {
 				continue
 			}
-			out = append(out, health.SeriesFacts{
+			found[id] = append(found[id], health.SeriesFacts{
 				SeriesID: health.SeriesID{Component: health.ComponentID(s.Tags[tagComponent]), Quantity: q, Unit: u}, Class: classes[n],
 				Derived: q == health.DewPointError || q == health.MarginError || q == health.DewPoint && has(fieldName(health.DewPointError, health.Kelvin)) ||
 					q == health.CondensationMargin && has(fieldName(health.MarginError, health.Kelvin)),
@@ -51,10 +75,12 @@ func (r *Reader) SeriesOf(ctx context.Context, id health.TargetID) ([]health.Ser
 	}); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(out, func(a, b health.SeriesFacts) int {
-		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Unit, b.Unit))
-	})
-	return out, nil
+	for _, series := range found {
+		slices.SortFunc(series, func(a, b health.SeriesFacts) int {
+			return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.Unit, b.Unit))
+		})
+	}
+	return found, nil
 }
 
 // Days calls f for each UTC day that touches from to until and each target of want: all targets of a day before those of the next, in the

@@ -26,35 +26,42 @@ func (db *DB) PartsAt(ctx context.Context, id health.TargetID, at time.Time) (pa
 		if err != nil || n == 0 {
 			return err
 		}
-		var seq sql.NullInt64
-		if err := tx.QueryRowContext(ctx, lastTold, n, hourOf(at.UnixNano()), (hourOf(at.UnixNano())+1)*hour).Scan(&seq); err != nil {
-			return err
-		}
-		if ok = seq.Valid; !ok {
-			return nil
-		}
-		if err := each(ctx, tx, func(rows *sql.Rows) error {
-			var c, detail health.KnownComponent
-			var since sql.NullInt64
-			if err := rows.Scan(&c.ID, &c.Class, &c.Name, fromJSON{&detail.Component}, &since); err != nil {
-				return err
-			}
-			detail.ID, detail.Class, detail.Name = c.ID, c.Class, c.Name
-			if since.Valid {
-				detail.Since = hourTime(since.Int64)
-			}
-			parts = append(parts, detail)
-			return nil
-		}, `SELECT h.id, h.class, h.name, h.detail, (SELECT v.hour FROM visits v WHERE v.seq = h.seq) FROM component_history h
-			WHERE h.target = ?1 AND h.seq = (SELECT max(seq) FROM component_history x WHERE x.target = ?1 AND x.id = h.id AND x.seq <= ?2)
-			ORDER BY h.id`, n, seq.Int64); err != nil {
-			return err
-		}
-		return each(ctx, tx, func(rows *sql.Rows) error { return rows.Scan(fromJSON{&identity}) },
-			"SELECT identity FROM identity_history WHERE target = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", n, seq.Int64)
+		parts, identity, ok, err = partsAt(ctx, tx, n, at)
+		return err
 	})
 	if err != nil {
 		return nil, health.Identity{}, false, fmt.Errorf("read what the parts of %q were at %s: %w", id, at.UTC().Format(time.RFC3339), err)
 	}
 	return parts, identity, ok, nil
+}
+
+func partsAt(ctx context.Context, tx *sql.Tx, n int64, at time.Time) (parts []health.KnownComponent, identity health.Identity, ok bool, err error) {
+	var seq sql.NullInt64
+	h := hourOf(at.UnixNano())
+	if err := tx.QueryRowContext(ctx, lastTold, n, h, (h+1)*hour).Scan(&seq); err != nil || !seq.Valid {
+		return nil, identity, false, err
+	}
+	err = each(ctx, tx, func(rows *sql.Rows) error {
+		var c, detail health.KnownComponent
+		var since sql.NullInt64
+		if err := rows.Scan(&c.ID, &c.Class, &c.Name, fromJSON{&detail.Component}, &since); err != nil {
+			return err
+		}
+		detail.ID, detail.Class, detail.Name = c.ID, c.Class, c.Name
+		if since.Valid {
+			detail.Since = hourTime(since.Int64)
+		}
+		if last := len(parts) - 1; last >= 0 && parts[last].ID == c.ID { // the later one holds
+			parts = parts[:last]
+		}
+		parts = append(parts, detail)
+		return nil
+	}, `SELECT h.id, h.class, h.name, h.detail, v.hour FROM component_history h LEFT JOIN visits v ON v.seq = h.seq
+		WHERE h.target = ? AND h.seq <= ? ORDER BY h.id, h.seq`, n, seq.Int64)
+	if err != nil {
+		return nil, identity, false, err
+	}
+	err = each(ctx, tx, func(rows *sql.Rows) error { return rows.Scan(fromJSON{&identity}) },
+		"SELECT identity FROM identity_history WHERE target = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", n, seq.Int64)
+	return parts, identity, true, err
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -459,8 +460,17 @@ func (w *dayWorker) buckets(c *columnsReader, n, hours int) error {
 			c.multiples(medians[:hours])
 		}
 	case how == floatTable:
-		for k := range w.floats {
-			c.floatsInto(w.floats[k], room(&w.lists[0], n))
+		before := *c
+		c.floatsInto(w.floats[0], room(&w.lists[0], n))
+		head, data := before.head.b[:len(before.head.b)-len(c.head.b)], before.data.b[:len(before.data.b)-len(c.data.b)]
+		for k := range 3 {
+			// Of single values the least, the greatest, the last and the sum are one, and their columns the same bytes.
+			if c.failed() == nil && bytes.HasPrefix(c.head.b, head) && bytes.HasPrefix(c.data.b, data) {
+				c.head.b, c.data.b = c.head.b[len(head):], c.data.b[len(data):]
+				copy(w.floats[k+1], w.floats[0])
+				continue
+			}
+			c.floatsInto(w.floats[k+1], room(&w.lists[0], n))
 		}
 		if hours > 0 {
 			var medians [hoursPerDay]float64

@@ -21,6 +21,14 @@ type packedDay struct {
 	plain bool // false: it has several parts, or visits that are not compacted
 }
 
+// dayLoad is a day of some targets as it lies in the store.
+type dayLoad struct {
+	day    time.Time
+	reads  []dayReader
+	packed []packedDay // beside reads
+	arena  []byte      // what they lie in
+}
+
 // daySlot holds one target's day until it was handed over, and its memory for the next.
 type daySlot struct {
 	facts   health.DayFacts
@@ -29,12 +37,9 @@ type daySlot struct {
 	found   bool
 }
 
-// chunk reads, decodes and hands over one day of some targets, in their order.
-func (db *DB) chunk(ctx context.Context, day time.Time, reads []dayReader, slots []daySlot, workers []dayWorker, f func(*health.DayFacts) error) error {
-	packed, err := db.packedDays(ctx, day, reads)
-	if err != nil {
-		return err
-	}
+// chunk decodes and hands over one day of some targets, in their order.
+func (db *DB) chunk(ctx context.Context, l *dayLoad, slots []daySlot, workers []dayWorker, f func(*health.DayFacts) error) error {
+	reads := l.reads
 	done := make([]chan error, len(reads))
 	for i := range done {
 		done[i] = make(chan error, 1)
@@ -55,7 +60,7 @@ func (db *DB) chunk(ctx context.Context, day time.Time, reads []dayReader, slots
 	for k := range workers {
 		g.Go(func() error {
 			for i := range next {
-				err := reads[i].into(gctx, db, day, packed[i], &slots[i], &workers[k])
+				err := reads[i].into(gctx, db, l.day, l.packed[i], &slots[i], &workers[k])
 				if done[i] <- err; err != nil {
 					return err
 				}
@@ -84,13 +89,15 @@ func (db *DB) chunk(ctx context.Context, day time.Time, reads []dayReader, slots
 	return g.Wait()
 }
 
-// packedDays are the rollups of a day, by the place of their target.
-func (db *DB) packedDays(ctx context.Context, day time.Time, reads []dayReader) ([]packedDay, error) {
-	out := make([]packedDay, len(reads))
-	place := make(map[int64][]int, len(reads))
+// load reads the rollups of a day.
+func (db *DB) load(ctx context.Context, l *dayLoad) error {
+	l.arena = l.arena[:0]
+	out := room(&l.packed, len(l.reads))
+	clear(out)
+	place := make(map[int64][]int, len(l.reads))
 	var numbers []int64
-	for i := range reads {
-		if n := reads[i].number; n != 0 {
+	for i := range l.reads {
+		if n := l.reads[i].number; n != 0 {
 			if place[n] == nil {
 				numbers = append(numbers, n)
 			}
@@ -100,11 +107,11 @@ func (db *DB) packedDays(ctx context.Context, day time.Time, reads []dayReader) 
 	}
 	list, err := json.Marshal(numbers)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	first := hourOf(day.UnixNano())
+	first := hourOf(l.day.UnixNano())
 	d, _ := dayOf(first)
-	return out, db.snapshotTx(ctx, func(tx *sql.Tx) error {
+	return db.snapshotTx(ctx, func(tx *sql.Tx) error {
 		if err := each(ctx, tx, func(rows *sql.Rows) error {
 			var n int64
 			err := rows.Scan(&n)
@@ -117,10 +124,13 @@ func (db *DB) packedDays(ctx context.Context, day time.Time, reads []dayReader) 
 		}
 		return each(ctx, tx, func(rows *sql.Rows) error {
 			var n, part int64
-			var data []byte
-			if err := rows.Scan(&n, &part, &data); err != nil {
+			var raw sql.RawBytes // the driver's; copied once
+			if err := rows.Scan(&n, &part, &raw); err != nil {
 				return err
 			}
+			begin := len(l.arena)
+			l.arena = append(l.arena, raw...)
+			data := l.arena[begin:len(l.arena):len(l.arena)]
 			for _, i := range place[n] {
 				if part != 0 || out[i].data != nil {
 					out[i].plain = false

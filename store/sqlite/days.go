@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"dewline/health"
 )
 
@@ -28,29 +30,56 @@ func (db *DB) Days(ctx context.Context, from, until time.Time, want []health.Day
 		reads[i] = dayReader{query: &want[i], number: n, from: from, until: until}
 	}
 	slots, workers := make([]daySlot, min(dayChunk, len(want))), dayWorkers()
-	for day := from.UTC().Truncate(24 * time.Hour); day.Before(until); day = day.Add(24 * time.Hour) {
-		for first := 0; first < len(reads); first += dayChunk {
-			if err := ctx.Err(); err != nil {
-				return err
+	loaded, free := make(chan *dayLoad), make(chan *dayLoad, 2) // one is read while another is decoded
+	for range cap(free) {
+		free <- &dayLoad{}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(loaded)
+		for day := from.UTC().Truncate(24 * time.Hour); day.Before(until); day = day.Add(24 * time.Hour) {
+			for some := range slices.Chunk(reads, dayChunk) {
+				var l *dayLoad
+				select {
+				case l = <-free:
+				case <-gctx.Done():
+					return gctx.Err()
+				}
+				l.day, l.reads = day, some
+				if err := db.load(gctx, l); err != nil {
+					return fmt.Errorf("read %s: %w", day.Format(time.DateOnly), err)
+				}
+				select {
+				case loaded <- l:
+				case <-gctx.Done():
+					return gctx.Err()
+				}
 			}
-			some := reads[first:min(first+dayChunk, len(reads))]
-			if err := db.chunk(ctx, day, some, slots, workers, func(x *health.DayFacts) error {
+		}
+		return nil
+	})
+	g.Go(func() error {
+		for l := range loaded {
+			if err := db.chunk(gctx, l, slots, workers, func(x *health.DayFacts) error {
 				if err := f(x); err != nil {
 					return given{err}
 				}
 				return nil
 			}); err != nil {
-				if by, ok := errors.AsType[given](err); ok {
-					return by.error
-				}
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				return fmt.Errorf("read %s: %w", day.Format(time.DateOnly), err)
+				return fmt.Errorf("read %s: %w", l.day.Format(time.DateOnly), err)
 			}
+			free <- l
 		}
+		return nil
+	})
+	err := g.Wait()
+	if by, ok := errors.AsType[given](err); ok {
+		return by.error
 	}
-	return nil
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // given is an error of the one who asked.
