@@ -375,8 +375,10 @@ func (w *dayWorker) singles(c *columnsReader, n, hours int) (run, bool) {
 	r := run{k: room(&w.run, n), scale: pow10[how]}
 	r.first, r.step, _ = c.multiples(r.k)
 	// Relative to the least, the greatest, the last and the sum of one value are nought.
-	if !constant(0) || !constant(0) || !constant(0) {
-		return run{}, false
+	for range 3 {
+		if !constant(0) {
+			return run{}, false
+		}
 	}
 	if hours > 0 {
 		var medians [hoursPerDay]int64
