@@ -123,6 +123,9 @@ const (
 func drawBase(rng *rand.Rand, n int, long bool) *base {
 	b := &base{seed: rng.Uint64(), length: baseLength, busy: rng.IntN(3) > 0, expect: rng.IntN(2) == 0}
 	every := []time.Duration{20 * time.Minute, 30 * time.Minute, time.Hour, time.Hour, time.Hour}[n%5]
+	if !long && n%5 < 2 { // visits are what a run costs
+		every = []time.Duration{30 * time.Minute, time.Hour}[n%5]
+	}
 	b.rhythm = rhythm{every, 4 * time.Hour}
 	makes := []make_{legacyPercent, whitebox, legacyPercent, modern, board, legacyPlain, mixed, blade}
 	// Two servers where a detector of one stands for both.
