@@ -28,6 +28,9 @@ KILLS := ./store/sqlite ./collector ./cmd/dewline ./store/storetest
 # processes, so that three of them keep two cores busy.
 LONGEST := ./cmd/dewline ./store/sqlite ./collector ./drivers/redfish/... ./report/verification/truth
 
+# Whose tests are long computations on recordings of real machines: all of them without the race detector, a share of them with it.
+RECORDINGS := ./drivers/redfish/coverage
+
 .PHONY: help build test check lint long bench fuzz compatibility
 
 help: ## what can be made
@@ -37,7 +40,7 @@ build: ## ./dewline, one static binary
 	CGO_ENABLED=0 go build -trimpath -o dewline ./cmd/dewline
 
 test: ## all tests under the race detector, against real parts; with CI=true a missing part fails
-	$(REAL_PARTS); go test $(RACE) -p 3 -timeout 25m $(LONGEST) ./...
+	$(REAL_PARTS); go test -timeout 25m $(RECORDINGS) && go test $(RACE) -p 3 -timeout 25m $(LONGEST) ./...
 
 lint: ## formatting, vet, modernisers, staticcheck
 	@out=$$(gofmt -l .); if [[ -n $$out ]]; then echo "run gofmt -w on:"; echo "$$out"; exit 1; fi

@@ -32,7 +32,26 @@ func captures(t *testing.T) map[string]string {
 	for _, f := range files {
 		named[strings.TrimSuffix(filepath.Base(f), ".tar.gz")] = f
 	}
-	return named
+	if !underRace {
+		return named
+	}
+	// What these tests prove of recordings they prove without the race detector, under which they cost ten times as much: `make test`
+	// runs them both ways. Here it looks at what is parallel in a visit, and a few recordings have all of that.
+	few := map[string]string{}
+	for _, name := range sample(t, "recordings under the race detector", slices.Sorted(maps.Keys(named)), raceCaptures, func(s string) string { return s }) {
+		few[name] = named[name]
+	}
+	return few
+}
+
+const raceCaptures = 3
+
+// share is how many of n are taken under the race detector.
+func share(n int) int {
+	if underRace {
+		return max(1, n/3)
+	}
+	return n
 }
 
 // counted is what a person counted in a capture's JSON: the walker must find as much, so that it cannot silently change
@@ -79,6 +98,9 @@ func TestWalkerFindsWhatAPersonCounted(t *testing.T) {
 		if want, known := byHand[name]; known && got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
 		}
+	}
+	if underRace {
+		return // not all of them
 	}
 	if sum.fans == 0 || sum.psus == 0 || sum.temperatures == 0 || sum.leaks == 0 || sum.drives == 0 || sum.memory == 0 ||
 		sum.cpus == 0 || sum.gpus == 0 || sum.absent == 0 || sum.entries == 0 {

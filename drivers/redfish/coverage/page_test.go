@@ -35,6 +35,9 @@ var pageClasses = []struct {
 
 // TestCompatibilityPage: docs/COMPATIBILITY.md says what this code measures. `make compatibility` writes it.
 func TestCompatibilityPage(t *testing.T) {
+	if underRace {
+		t.Skip("it takes all recordings: `make test` runs this package without the race detector as well")
+	}
 	var rows []row
 	old, err := os.ReadFile(page)
 	if err != nil {

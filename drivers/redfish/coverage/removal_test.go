@@ -39,7 +39,7 @@ func TestDriverSeesThatAPartIsGone(t *testing.T) {
 	}
 	var removed, tried atomic.Int64
 	t.Run("parts", func(t *testing.T) { // ends when all of them have
-		for _, j := range sample(t, "parts taken out", jobs, 6, name) {
+		for _, j := range sample(t, "parts taken out", jobs, share(6), name) {
 			t.Run(name(j), func(t *testing.T) {
 				t.Parallel()
 				tr, raw, err := loadTree(j.file)

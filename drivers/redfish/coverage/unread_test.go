@@ -34,7 +34,7 @@ func TestDriverTellsUnreadFromGone(t *testing.T) {
 			}
 		}
 	}
-	for _, j := range sample(t, "unread documents", jobs, 8, name) {
+	for _, j := range sample(t, "unread documents", jobs, share(8), name) {
 		t.Run(name(j), func(t *testing.T) {
 			t.Parallel()
 			tr, raw, err := loadTree(j.file)

@@ -174,7 +174,7 @@ func TestDriverReportsEveryPartOfOtherFirmware(t *testing.T) {
 			jobs = append(jobs, job{c, file, i, false}, job{c, file, i, true})
 		}
 	}
-	for _, j := range sample(t, "other firmware", jobs, 6, name) {
+	for _, j := range sample(t, "other firmware", jobs, share(6), name) {
 		t.Run(name(j), func(t *testing.T) {
 			t.Parallel()
 			compareVariant(t, j.file, j.variant, j.expand)
