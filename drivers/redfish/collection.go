@@ -1,6 +1,8 @@
 package redfish
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -106,8 +108,12 @@ func single(d *collectionDoc) bool {
 
 // members lists a collection's members, in its order, each once, over all its pages. A page that comes again or leads
 // elsewhere ends the list. Inline bodies become documents of the visit when inline is set.
+//
+// A list that has fewer members than it counts, or has some that lead nowhere, is given beside errShort: what is missing in it
+// is not gone.
 func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 	var list []string
+	counted, met, stray := 0, 0, 0
 	seen, pages := map[string]bool{}, map[string]bool{}
 	for page := uri; page != ""; {
 		if pages[page] || len(pages) >= maxPages {
@@ -122,11 +128,18 @@ func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 		if len(refs) == 0 && page == uri && single(&d) {
 			return []string{uri}, nil
 		}
+		if n := d.Count; page == uri && n.OK && n.V > 0 && n.V <= maxMembers {
+			counted = int(n.V)
+		}
 		for _, l := range d.Links.V.Member {
 			refs = append(refs, memberRef{uri: l})
 		}
+		met += len(refs)
 		for _, m := range refs {
 			u := resolve(v.c.base, m.uri)
+			if u == "" && m.uri != "" {
+				stray++
+			}
 			if u == "" || seen[u] || strings.HasPrefix(uri+"/", u+"/") {
 				continue // another host, twice (Intel lists one drive 32 times), or the collection itself
 			}
@@ -151,13 +164,22 @@ func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 		if next == "" {
 			next = d.Next2
 		}
-		page = resolve(v.c.base, next)
-		if len(refs) == 0 {
+		// An empty page ends a list, but for the first: some count from one.
+		if len(refs) > 0 || page == uri {
+			page = resolve(v.c.base, next)
+		} else {
 			page = ""
 		}
 	}
+	if met < counted || stray > 0 {
+		why := fmt.Errorf("%w: %d of the %d it counts, %d of them lead nowhere", errShort, met, max(counted, met), stray)
+		return list, &health.Error{Reason: health.ReasonMalformed, Op: "GET " + uri, Err: why}
+	}
 	return list, nil
 }
+
+// errShort is a list that is not all of what it says it is.
+var errShort = errors.New("the collection does not list all of its members")
 
 type resourceDoc struct {
 	ID           text `json:"Id"`

@@ -10,10 +10,17 @@ import (
 	"dewline/health"
 )
 
+// createdLayouts are how services write times, the schema's way first. A zone by name tells nothing; UTC is cut off before.
+var createdLayouts = []string{
+	time.RFC3339Nano, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", "2006/01/02 15:04:05",
+	time.ANSIC, "01/02/2006 15:04:05",
+}
+
 // created is an entry's time, zero where the BMC's clock was not set: 1970 of an iLO that has just booted.
 func created(d *entryDoc) time.Time {
 	for _, s := range []string{string(d.Created), string(d.EventTimestamp)} {
-		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+		s = strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(s, "UTC"), "GMT"))
+		for _, layout := range createdLayouts {
 			if t, err := time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
 				return t.UTC()
 			}

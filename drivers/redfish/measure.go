@@ -29,6 +29,15 @@ const (
 	kelvinAbsolute health.Unit = "[K]"
 )
 
+// prefixed are units that some firmware writes where the schema has another for the type: case tells a milliwatt from a megawatt.
+var prefixed = map[string]struct {
+	of health.Unit
+	by float64
+}{
+	"mV": {health.Volt, 1e-3}, "mA": {health.Ampere, 1e-3}, "mW": {health.Watt, 1e-3}, "kW": {health.Watt, 1e3}, "KW": {health.Watt, 1e3}, "kV": {health.Volt, 1e3},
+	"kV.A": {health.VoltAmpere, 1e3}, "kVA": {health.VoltAmpere, 1e3},
+}
+
 // measure is what a sensor measures: its class, quantity, unit and the factor to that unit.
 type measure struct {
 	class  health.Class
@@ -105,6 +114,10 @@ func measureOf(d *sensorDoc) measure {
 			m = measure{health.ClassHumidity, health.RelativeHumidity, health.Percent, 1}
 		}
 	}
+	// The type says the quantity, the unit may be a thousandth or thousandfold of the schema's.
+	if scale, ok := prefixed[units]; ok && typ != "" && scale.of == m.u {
+		m.factor *= scale.by
+	}
 	// The voltage behind a detector (NVIDIA) stays a voltage.
 	if (m.class == health.ClassSensor || m.class == health.ClassHumidity && m.q == health.RelativeHumidity && typ == "") && leakName.MatchString(name) {
 		m = measure{class: health.ClassLeakDetector}
@@ -152,15 +165,21 @@ func percentOf(name string) measure {
 
 func measureByUnit(units, name string) measure {
 	switch strings.ToLower(units) {
-	case "cel", "c", "°c", "degc", "celsius", "degrees c", "[degf]":
+	case "cel", "c", "°c", "℃", "degc", "deg_c", "degree c", "celsius", "degrees c", "degrees celsius", "degree celsius", "[degf]":
 		if dewName.MatchString(name) {
 			return measure{health.ClassHumidity, health.DewPoint, health.Celsius, 1}
 		}
 		return measure{health.ClassTemperature, health.Temperature, health.Celsius, 1}
 	case "v", "volts":
 		return measure{health.ClassVoltage, health.Voltage, health.Volt, 1}
-	case "mv":
+	case "mv", "millivolts":
 		return measure{health.ClassVoltage, health.Voltage, health.Volt, 1e-3}
+	case "ma":
+		return measure{health.ClassCurrent, health.Current, health.Ampere, 1e-3}
+	case "kw":
+		return measure{health.ClassPower, health.Power, health.Watt, 1e3}
+	case "mw":
+		return measure{health.ClassPower, health.Power, health.Watt, 1e-3}
 	case "a", "amps", "amperes":
 		return measure{health.ClassCurrent, health.Current, health.Ampere, 1}
 	case "w", "watts":
@@ -176,14 +195,22 @@ func measureByUnit(units, name string) measure {
 		return measure{health.ClassSensor, health.Energy, health.KilowattHour, 1}
 	case "j":
 		return measure{health.ClassSensor, health.Energy, health.KilowattHour, 1 / 3.6e6}
-	case "l/min":
+	case "w.h", "wh":
+		return measure{health.ClassSensor, health.Energy, health.KilowattHour, 1e-3}
+	case "[ft_i]3/min", "cfm":
+		return measure{health.ClassFlow, health.AirFlow, health.CubicMPerHour, 1.69901082}
+	case "l/min", "lpm":
 		return measure{health.ClassFlow, health.Flow, health.LitrePerMin, 1}
 	case "kpa":
 		return measure{health.ClassSensor, health.Pressure, health.Kilopascal, 1}
+	case "pa":
+		return measure{health.ClassSensor, health.Pressure, health.Kilopascal, 1e-3}
 	case "g/m3":
 		return measure{health.ClassHumidity, health.AbsoluteHumidity, health.GramPerM3, 1}
 	case "%", "percent":
 		return percentOf(name)
+	case "%rh", "rh%", "% rh":
+		return measure{health.ClassHumidity, health.RelativeHumidity, health.Percent, 1}
 	}
 	return measure{health.ClassSensor, health.Value, health.Number, 1}
 }

@@ -69,6 +69,11 @@ func TestHealthVisitsDoNotListAgainWhatDidNotChange(t *testing.T) {
 	srv.set(dimms, without)
 	delete(tree, dimms+"/DIMM1")
 	s, _, memory = rounds(t, srv, c, memory, 1)
+	if slices.Contains(s.Scope, dimms) || len(missing(s)) == 0 {
+		t.Errorf("a list of one that counts two: gaps %+v, scope %v", s.Gaps, s.Scope)
+	}
+	srv.set(dimms, strings.Replace(without, `"Members@odata.count":2`, `"Members@odata.count":1`, 1))
+	s, _, memory = rounds(t, srv, c, memory, 1)
 	if component(s, "memory/DIMM1") != nil || !slices.Contains(s.Scope, dimms) || len(missing(s)) > 0 {
 		t.Errorf("a module that left: gaps %+v, scope %v", s.Gaps, s.Scope)
 	}

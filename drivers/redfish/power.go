@@ -161,9 +161,36 @@ func (v *visit) legacySupplies(c *chassis, list []legacySupply, fujitsu []fujits
 				p.set(health.InputPower, health.Watt, x.CurrentPowerConsumption, nil)
 			}
 		}
-		v.union.add(p, place+"/"+bases[i])
+		if at := place + "/" + bases[i]; !v.sharedSupply(p, at, place) {
+			v.union.add(p, at)
+		}
 	}
 	v.listed(place, len(list))
+}
+
+// sharedSupply merges a supply into the one that another chassis states under the same serial number: the nodes of an enclosure
+// all list the supplies they share. It reports false where there is none; if there was one, the supply keeps that name.
+func (v *visit) sharedSupply(p *part, uri, from string) bool {
+	if p.Serial == "" {
+		return false
+	}
+	alike := func(a, b string) bool { return a == "" || b == "" || a == b }
+	for _, q := range v.union.list {
+		if q.Class == p.Class && q.home != p.home && q.Serial == p.Serial && alike(q.Model, p.Model) && alike(q.PartNumber, p.PartNumber) && !q.claimed[from] {
+			if q.claimed == nil {
+				q.claimed = map[string]bool{}
+			}
+			q.claimed[from] = true
+			q.also(p)
+			v.union.byURI[uri] = q
+			v.mem.Same[uri] = alias{q.ID, q.Place, q.Name}
+			return true
+		}
+	}
+	if a, ok := v.mem.Same[uri]; ok && v.union.byID[a.ID] == nil {
+		p.ID, p.Place, p.Name = a.ID, a.Place, cmp.Or(a.Name, p.Name)
+	}
+	return false
 }
 
 // named reports whether a designation begins with a name, and goes on with another word: PSU1 is not PSU10.
@@ -329,6 +356,9 @@ func (v *visit) readSupplies(c *chassis, uris []string, place string) memberResu
 	for _, it := range items {
 		if l := pairs[it.p]; l != nil {
 			v.mem.Same[it.uri] = alias{ID: l.ID, Place: l.Place, Name: l.Name}
+		}
+		if v.union.match(it.p, it.uri, it.p.Place) == nil && v.sharedSupply(it.p, it.uri, it.p.Place) {
+			continue
 		}
 		p, isNew := v.union.merge(it.p, it.uri, it.p.Place)
 		if m := v.link(docs[it.uri].Metrics); m != "" && !v.bySensors(m) {

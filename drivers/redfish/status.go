@@ -165,7 +165,7 @@ func stateOf(s status, rollup bool) (health.State, health.Presence) {
 // canonicalState gives the schema's spelling of a State.
 func canonicalState(s string) string {
 	switch strings.ToLower(strings.TrimSpace(s)) {
-	case "absent", "notpresent", "not present", "notinstalled", "removed":
+	case "absent", "notpresent", "not present", "notinstalled", "not installed", "removed", "missing", "empty":
 		return string(schemas.AbsentState)
 	case "disabled":
 		return string(schemas.DisabledState)

@@ -152,6 +152,11 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 			uris = append(uris, u)
 		}
 	}
+	if len(uris) == 1 && strings.EqualFold(segment(uris[0]), "Drives") { // a collection in place of the list
+		if uris, whole = v.collection(uris[0], "drives"); !whole {
+			v.storageGap(v.errorOf(uri))
+		}
+	}
 	v.readDrives(s.URI, uri+"#Drives", unit, uris, false)
 	if at := v.link(d.Volumes); at != "" {
 		v.readVolumes(s, at, unit)

@@ -18,7 +18,7 @@ type legacySensor struct {
 	Status                    status
 	ReadingCelsius            number
 	Reading                   number
-	CurrentReading            number // Fans of Redfish 1.0 OEM (iLO 4)
+	CurrentReading            number // fans and temperatures of Redfish 1.0 OEM (iLO 4)
 	ReadingUnits, Units       text
 	ReadingVolts              number
 	SensorNumber              text
@@ -106,7 +106,8 @@ func (v *visit) readThermal(c *chassis) {
 			if !n.OK {
 				n = s.CurrentReading
 			}
-			if strings.EqualFold(unit, "percent") || unit == "%" {
+			// Where the unit is not told: no fan turns at less than 100 rpm.
+			if strings.EqualFold(unit, "percent") || unit == "%" || unit == "" && n.V > 0 && n.V <= 100 {
 				p.set(health.Duty, health.Percent, n, s.thresholds())
 			} else {
 				p.set(health.Speed, health.RPM, n, s.thresholds())
@@ -115,14 +116,18 @@ func (v *visit) readThermal(c *chassis) {
 	}
 	if d.Temperatures != nil {
 		v.legacyArray(c, c.Thermal+"#Temperatures", *d.Temperatures, health.ClassTemperature, func(p *part, s *legacySensor) {
-			if bogusZero(s.ReadingCelsius, s.Status) {
+			n := s.ReadingCelsius
+			if !n.OK && s.CurrentReading.OK {
+				n = s.CurrentReading
+			}
+			if bogusZero(n, s.Status) {
 				return
 			}
 			q, unit := health.Temperature, health.Celsius
 			if marginName.MatchString(string(s.Name)) {
 				q, unit = health.TemperatureMargin, health.Kelvin
 			}
-			p.set(q, unit, s.ReadingCelsius, s.thresholds())
+			p.set(q, unit, n, s.thresholds())
 		})
 	}
 	if d.Redundancy != nil {

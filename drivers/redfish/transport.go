@@ -354,6 +354,9 @@ func resolve(base *url.URL, l link) string {
 		return ""
 	}
 	u, err := url.Parse(s)
+	if err != nil { // a sensor called "Fan Duty %"
+		u, err = url.Parse(strings.ReplaceAll(s, "%", "%25"))
+	}
 	if err != nil || u.Opaque != "" || u.User != nil {
 		return ""
 	}
