@@ -187,7 +187,7 @@ func (v *visit) sharedSupply(p *part, uri, from string) bool {
 			return true
 		}
 	}
-	if a, ok := v.mem.Same[uri]; ok && v.union.byID[a.ID] == nil {
+	if a, ok := v.mem.Same[uri]; ok && a.fits(p) && v.union.byID[a.ID] == nil {
 		p.ID, p.Place, p.Name = a.ID, a.Place, cmp.Or(a.Name, p.Name)
 	}
 	return false

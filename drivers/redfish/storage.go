@@ -49,6 +49,7 @@ func (v *visit) errorOf(uri string) *health.Error {
 // and adds nothing, where a better tree was not read and so might name it otherwise.
 func (v *visit) fallback(p *part, uri string) bool {
 	a, known := v.mem.Same[uri]
+	known = known && a.fits(p)
 	q := v.union.byID[a.ID]
 	switch {
 	case known && q == nil:

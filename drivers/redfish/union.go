@@ -238,7 +238,7 @@ func (u *union) match(o *part, uri, from string, sources ...string) *part {
 			return p
 		}
 	}
-	if a, ok := u.v.mem.Same[uri]; ok {
+	if a, ok := u.v.mem.Same[uri]; ok && a.fits(o) {
 		if p := u.byID[a.ID]; p != nil && !p.claimed[from] {
 			return p
 		}
@@ -274,6 +274,9 @@ func (u *union) match(o *part, uri, from string, sources ...string) *part {
 	return found
 }
 
+// fits tells whether an alias is of the part's class: a sensor may be said to measure another thing than when it was learned.
+func (a alias) fits(p *part) bool { return strings.HasPrefix(string(a.ID), string(p.Class)+"/") }
+
 // merge adds a part that a resource of its own states, into the part another tree stated before if there is one.
 func (u *union) merge(o *part, uri, from string, sources ...string) (p *part, isNew bool) {
 	if p = u.match(o, uri, from, sources...); p != nil {
@@ -288,7 +291,7 @@ func (u *union) merge(o *part, uri, from string, sources ...string) (p *part, is
 		}
 		return p, false
 	}
-	if a, ok := u.v.mem.Same[uri]; ok {
+	if a, ok := u.v.mem.Same[uri]; ok && a.fits(o) {
 		// The resource that names the part was not read in this visit: it keeps the name.
 		if p := u.byID[a.ID]; p == nil {
 			o.ID, o.Place, o.Name = a.ID, a.Place, cmp.Or(a.Name, o.Name)
