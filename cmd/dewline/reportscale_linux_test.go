@@ -260,6 +260,14 @@ func TestCapacityOfAFleet(t *testing.T) {
 	data := filepath.Join(dir, "data")
 	if _, err := os.Stat(data); err != nil {
 		fillScale(t, data, servers, days)
+	} else { // one that was kept may be of an earlier version
+		db, err := sqlite.Open(t.Context(), data, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	until := scaleFrom.AddDate(0, 0, days)
 	out := filepath.Join(t.TempDir(), "out")

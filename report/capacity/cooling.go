@@ -29,12 +29,13 @@ type Cooling struct {
 
 // Outside are the hours outside the envelopes, and how many could be judged.
 type Outside struct {
-	TemperatureHours     float64 `json:"temperature_judged_hours"`
-	MoistureHours        float64 `json:"moisture_judged_hours"`
-	RecommendedWarm      float64 `json:"recommended_temperature_hours"`
-	RecommendedMoisture  float64 `json:"recommended_moisture_hours"`
-	AllowableTemperature float64 `json:"allowable_temperature_hours"`
-	AllowableMoisture    float64 `json:"allowable_moisture_hours"`
+	TemperatureHours float64 `json:"temperature_judged_hours"`
+	MoistureHours    float64 `json:"moisture_judged_hours"`
+	// Nil: nothing could be judged, or there is no limit.
+	RecommendedWarm      *float64 `json:"recommended_temperature_hours,omitempty"`
+	RecommendedMoisture  *float64 `json:"recommended_moisture_hours,omitempty"`
+	AllowableTemperature *float64 `json:"allowable_temperature_hours,omitempty"`
+	AllowableMoisture    *float64 `json:"allowable_moisture_hours,omitempty"`
 }
 
 // hotBy is what makes a hot spot, in kelvin above the median of the rack.
@@ -138,7 +139,12 @@ func (a *airTally) figures(s *server, f *fleet) Cooling {
 	air := &f.q.Air
 	out := Cooling{
 		Inlet: a.inlet.spread(), DewPoint: a.dew.spread(), Humidity: a.humidity.spread(), Duty: a.duty.spread(),
-		Outside: Outside{hours(a.warm), hours(a.moist), hours(a.outside[0]), hours(a.outside[1]), hours(a.outside[2]), hours(a.outside[3])},
+		Outside: Outside{TemperatureHours: hours(a.warm), MoistureHours: hours(a.moist)},
+	}
+	for i, to := range []**float64{&out.Outside.RecommendedWarm, &out.Outside.RecommendedMoisture, &out.Outside.AllowableTemperature, &out.Outside.AllowableMoisture} {
+		if judged := []int{a.warm, a.moist}[i%2]; judged > 0 && (i < 2 || air.HasAllowable) {
+			*to = new(hours(a.outside[i]))
+		}
 	}
 	sensor := func(place int) string {
 		if place < 0 {

@@ -45,7 +45,7 @@ type DriveModel struct {
 type ClassSize struct {
 	Class   health.Class `json:"class"`
 	Parts   int          `json:"parts"`
-	Bytes   int64        `json:"capacity_bytes"`
+	Bytes   int64        `json:"capacity_bytes,omitempty"` // of those that tell it; 0: none does
 	Unsized int          `json:"parts_without_capacity"`
 }
 

@@ -48,8 +48,8 @@ type Memory struct {
 	// Counted is how many errors its counter gained in the window; nil: it has none. A counter that was reset counts from there.
 	Counted *float64 `json:"counted,omitempty"`
 	Logged  int      `json:"logged_events"`
-	Recent  float64  `json:"second_half_share"` // of them: half of the time, so more than a half is a rise
-	Trend   string   `json:"trend"`             // rising, steady, falling, few
+	Recent  *float64 `json:"second_half_share,omitempty"` // of them: half of the time, so more than a half is a rise; nil: there is none
+	Trend   string   `json:"trend"`                       // rising, steady, falling, few
 	Open    bool     `json:"open_fault"`
 }
 
@@ -191,7 +191,7 @@ func (f *fleet) memory() []Memory {
 		}
 		for id, x := range rows {
 			if n := all[id]; n > 0 {
-				x.Recent = late[id] / n
+				x.Recent = new(late[id] / n)
 				if n >= minErrors {
 					x.Trend = halves(late[id], n)
 				}

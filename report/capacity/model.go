@@ -117,7 +117,7 @@ type AirLimits struct {
 	Edition     string   `json:"edition"`
 	Class       string   `json:"class"` // "none": no allowable limits
 	Recommended Envelope `json:"recommended"`
-	Allowable   Envelope `json:"allowable"`
+	Allowable   Envelope `json:"allowable,omitzero"`
 }
 
 // BudgetUsed is a budget and how it was made.

@@ -107,9 +107,6 @@ func (o *oracle) trend(path string, days map[int]float64) (slope, low, high, lev
 	if n > 0 {
 		o.put(path+".days", float64(xs[n-1]-xs[0]+1))
 	}
-	for _, k := range []string{"slope_per_30_days", "slope_low_95", "slope_high_95", "level_at_end"} {
-		o.put(path+"."+k, 0)
-	}
 	if n < 24 || xs[n-1]-xs[0]+1 < 30 {
 		return 0, 0, 0, 0, false
 	}

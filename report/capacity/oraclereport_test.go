@@ -220,11 +220,17 @@ func (o *oracle) cooling(m *reporttest.Machine, path string) {
 			wetAll++
 		}
 	}
-	for k, v := range map[string]int{
-		"temperature_judged_hours": len(real(in)), "moisture_judged_hours": len(real(dp)), "recommended_temperature_hours": warmRec, "recommended_moisture_hours": wetRec,
-		"allowable_temperature_hours": warmAll, "allowable_moisture_hours": wetAll,
+	warm, moist := len(real(in)), len(real(dp))
+	for _, x := range []struct {
+		key       string
+		judged, v int
+	}{
+		{"temperature_judged_hours", 1, warm}, {"moisture_judged_hours", 1, moist}, {"recommended_temperature_hours", warm, warmRec}, {"recommended_moisture_hours", moist, wetRec},
+		{"allowable_temperature_hours", warm, warmAll}, {"allowable_moisture_hours", moist, wetAll},
 	} {
-		o.put(path+".outside."+k, hoursOf(v))
+		if x.judged > 0 { // else there is no figure
+			o.put(path+".outside."+x.key, hoursOf(x.v))
+		}
 	}
 	a, b := stepMeans(m, fan1), stepMeans(m, fan2)
 	duty := make([]float64, all)
@@ -419,7 +425,7 @@ func (o *oracle) parts() {
 		slope, low, high, level, ok := o.trend(path+".wear_percent", days)
 		if !x.wears {
 			for _, k := range []string{"slope_per_30_days", "slope_low_95", "slope_high_95", "level_at_end"} {
-				o.put(path+".wear_percent."+k, 0)
+				delete(o.want, path+".wear_percent."+k)
 			}
 		} else {
 			o.reach(path+".reaches_limit", 10, slope, low, high, level, ok, true)
@@ -564,7 +570,9 @@ func (o *oracle) reliability() {
 		"failed|psu": 1, "redundancy_lost|power_unit": 1, "redundancy_lost|psu": 1, "failed|fan": 3, "predicted_failure|drive": 1, "correctable_error|memory": 1, "failed|drive": 0, "failed|memory": 0,
 	} {
 		_, class, _ := strings.Cut(k, "|")
-		o.put("reliability.classes["+k+"].parts", parts[class])
+		if n := parts[class]; n > 0 {
+			o.put("reliability.classes["+k+"].parts", n)
+		}
 		o.rate("reliability.classes["+k+"]", n, exposure[class])
 	}
 	for k, v := range map[string]struct {

@@ -27,7 +27,7 @@ type Reliability struct {
 type ClassRate struct {
 	Class health.Class `json:"class"`
 	Kind  health.Kind  `json:"kind"`
-	Parts int          `json:"parts"` // 0: how many there are is not known, and the rate is per server
+	Parts int          `json:"parts,omitempty"` // 0: how many there are is not known, and the rate is per server
 	Rate
 }
 

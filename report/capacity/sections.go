@@ -47,20 +47,17 @@ func (w writer) cooling() report.Section {
 			figure(c.Duty, p95), w.trend(c.DutyTrend)[0],
 		})
 		o := c.Outside
-		hours := func(judged, v float64, limited bool) report.Cell {
-			if judged == 0 || !limited {
-				return report.None()
-			}
-			cell := report.Number(v)
-			if v > 0 {
+		hours := func(v *float64) report.Cell {
+			cell := number(v)
+			if v != nil && *v > 0 {
 				cell.Tone = report.Notice
 			}
 			return cell
 		}
 		limited := a.Class != "none"
 		outside.Rows = append(outside.Rows, []report.Cell{
-			text(s.Target), text(s.Rack), report.Number(o.TemperatureHours), hours(o.TemperatureHours, o.RecommendedWarm, true), hours(o.TemperatureHours, o.AllowableTemperature, limited),
-			report.Number(o.MoistureHours), hours(o.MoistureHours, o.RecommendedMoisture, true), hours(o.MoistureHours, o.AllowableMoisture, limited),
+			text(s.Target), text(s.Rack), report.Number(o.TemperatureHours), hours(o.RecommendedWarm), hours(o.AllowableTemperature),
+			report.Number(o.MoistureHours), hours(o.RecommendedMoisture), hours(o.AllowableMoisture),
 		})
 		sensor := text(c.DewPointOf)
 		if c.DewPoint == nil {
@@ -192,8 +189,8 @@ func (w writer) inventory() report.Section {
 		table.Note = w.Say("memory.note", minErrors)
 		for _, m := range w.r.Memory {
 			second := report.None()
-			if m.Trend != "few" {
-				second = report.Cell{Text: report.Percent(m.Recent) + " %", Value: m.Recent}
+			if m.Trend != "few" && m.Recent != nil {
+				second = report.Cell{Text: report.Percent(*m.Recent) + " %", Value: *m.Recent}
 			}
 			trend := w.word("errors", m.Trend)
 			if m.Trend == "rising" {

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"cmp"
+	"encoding/json"
 	"math"
 	"slices"
 	"time"
@@ -136,6 +137,19 @@ type Trend struct {
 	Low   float64 `json:"slope_low_95"`
 	High  float64 `json:"slope_high_95"`
 	Level float64 `json:"level_at_end"`
+}
+
+// MarshalJSON leaves out what is not known: where Why says something there is no slope.
+func (t Trend) MarshalJSON() ([]byte, error) {
+	type all Trend // without this method
+	if t.Why == "" {
+		return json.Marshal(all(t))
+	}
+	return json.Marshal(struct {
+		Days   int    `json:"days"`
+		Values int    `json:"values"`
+		Why    string `json:"why_not"`
+	}{t.Days, t.Values, t.Why})
 }
 
 // OK tells that it has a slope.
