@@ -142,12 +142,15 @@ func planOf(cfg *config.Config, q *capacity.Request) {
 		q.Racks = append(q.Racks, budget(b.Name, b.Site, b.Supply))
 	}
 	for _, x := range cfg.Feeds {
-		q.Feeds = append(q.Feeds, capacity.Feed{Budget: budget(x.Name, x.Site, x.Supply), Partner: x.Partner, Feeds: func(t health.Target, psu health.ComponentID, name string) bool {
-			if x.Site != "" && t.Site != x.Site || len(x.Racks) > 0 && !slices.Contains(x.Racks, t.Rack) || len(x.Targets) > 0 && !slices.Contains(x.Targets, t.ID) {
-				return false
-			}
-			return x.FeedsPSU(string(psu), name)
-		}})
+		serves := func(t health.Target) bool {
+			return (x.Site == "" || t.Site == x.Site) && (len(x.Racks) == 0 || slices.Contains(x.Racks, t.Rack)) && (len(x.Targets) == 0 || slices.Contains(x.Targets, t.ID))
+		}
+		q.Feeds = append(q.Feeds, capacity.Feed{
+			Budget: budget(x.Name, x.Site, x.Supply), Partner: x.Partner, Serves: serves,
+			Feeds: func(t health.Target, psu health.ComponentID, name string) bool {
+				return serves(t) && x.FeedsPSU(string(psu), name)
+			},
+		})
 	}
 }
 

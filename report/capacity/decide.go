@@ -207,8 +207,11 @@ func (out *Report) unseen(d *Decision, f *fleet) {
 	if len(out.Budgets) == 0 {
 		add("unseen.budgets")
 	}
-	if !slices.ContainsFunc(out.Groups, func(g Group) bool { return g.Kind == "feed" }) {
+	if len(f.q.Feeds) == 0 {
 		add("unseen.feeds")
+	}
+	if n := len(f.bare); n > 0 {
+		add("unseen.feed_map", n, some(f.bare))
 	}
 	wear := 0
 	for _, x := range out.Drives {

@@ -189,7 +189,30 @@ func (f *fleet) joinFeeds() {
 			}
 		}
 	}
+	f.unmapped(feeds, pairs)
 	f.groups = append(f.groups, feeds...)
+}
+
+// unmapped finds feeds of which no supply was found, though they serve chosen servers. With one of two missing there is no sum of both.
+func (f *fleet) unmapped(feeds []*group, pairs map[string]*group) {
+	found := func(name string) bool {
+		return slices.ContainsFunc(feeds, func(g *group) bool { return g.Kind == "feed" && g.Name == name && g.Servers > 0 })
+	}
+	for i := range f.q.Feeds {
+		x := &f.q.Feeds[i]
+		if found(x.Name) {
+			continue
+		}
+		if slices.ContainsFunc(f.servers, func(s *server) bool { return x.Serves == nil || x.Serves(s.target) }) {
+			f.bare = append(f.bare, x.Name)
+		}
+		if g := pairs[x.Name]; g != nil {
+			g.Servers = 0
+			for _, s := range f.servers {
+				s.feeds = slices.DeleteFunc(s.feeds, func(p feedPart) bool { return p.group == g })
+			}
+		}
+	}
 }
 
 // take adds a server's draw of a day.

@@ -37,6 +37,8 @@ type Budget struct {
 type Feed struct {
 	Budget
 	Partner string
+	// Serves tells whether a server is among those that it feeds; nil: any may be.
+	Serves func(t health.Target) bool
 	// Feeds tells whether a power supply of a server is on it.
 	Feeds func(t health.Target, psu health.ComponentID, name string) bool
 }

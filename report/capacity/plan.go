@@ -17,6 +17,7 @@ type fleet struct {
 	servers []*server
 	// equipment is what is no server: a rack PDU measures again what the servers draw.
 	equipment []health.TargetID
+	bare      []string // feeds of which no power supply was found
 	byID      map[health.TargetID]*server
 	groups    []*group
 	faults    []*health.Fault // in the order in which they opened
