@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,11 @@ func (l *faultList) read(ctx context.Context, db *sqlite.DB, now time.Time) ([]s
 		d := newStoredFaultDoc(f, t)
 		if a, ok := acks[f.ID]; ok {
 			d.Ack = &a
+			if !f.Closed() {
+				if d.Worse, err = worseSince(ctx, db, f, a.At); err != nil {
+					return nil, err
+				}
+			}
 		}
 		if !f.Closed() {
 			d.Silence = health.SilencedBy(silences, now, t, f.Class, f.Kind, f.Severity)
@@ -65,6 +71,17 @@ func (l *faultList) read(ctx context.Context, db *sqlite.DB, now time.Time) ([]s
 		docs = append(docs, d)
 	}
 	return docs, nil
+}
+
+// worseSince tells whether a fault escalated after a time: who acknowledged it did not know that.
+func worseSince(ctx context.Context, db *sqlite.DB, f *health.Fault, at time.Time) (bool, error) {
+	if !f.Changed.After(at) {
+		return false, nil
+	}
+	events, err := db.Events(ctx, at, time.Time{}, f.Target)
+	return slices.ContainsFunc(events, func(e health.Event) bool {
+		return e.FaultID == f.ID && e.Transition == health.Escalated && e.At.After(at)
+	}), err
 }
 
 // followFaults tells the open faults, and then what becomes of each, until ctx ends.

@@ -30,6 +30,7 @@ type storedFaultDoc struct {
 	Flapping bool            `json:"flapping,omitempty"`
 	Origin   health.Origin   `json:"origin,omitempty"`
 	Ack      *health.Ack     `json:"acknowledged,omitempty"`
+	Worse    bool            `json:"escalated_since_acknowledged,omitempty"`
 	Silence  *health.Silence `json:"silenced,omitempty"` // the one in force now
 	Actions  []health.Action `json:"actions"`            // whoever acknowledged it or withdrew that, oldest first
 }
@@ -56,7 +57,7 @@ are over, newest last; both flags together list all. Times choose by when a faul
 each again when it opens, changes or is over, until Ctrl-C; what came and went between two looks at the store is in dewline events.
 
 --fail-on exits with 4 if one of the listed faults is open and at least that grave. Faults that are acknowledged or silenced do
-not count for it, and it says how many those were; with --count-muted they count too.`,
+not count for it, and it says how many those were; with --count-muted they count too. One that got worse since it was acknowledged counts.`,
 		Example: `  dewline faults
   dewline faults --rack A1 --severity critical -o json
   dewline faults --closed --since 7d --kind leak_detected
@@ -144,7 +145,7 @@ func (p *program) failOnFaults(docs []storedFaultDoc, least health.Severity, cou
 		if d.Cleared != "" || s < least && s != health.SeverityUnknown {
 			continue
 		}
-		if (d.Ack != nil || d.Silence != nil) && !countMuted {
+		if (d.Ack != nil && !d.Worse || d.Silence != nil) && !countMuted {
 			muted++
 			continue
 		}
@@ -225,7 +226,7 @@ func faultNotes(d *storedFaultDoc) []string {
 		is   bool
 		word string
 	}{
-		{d.Ack != nil, "acknowledged"}, {d.Silence != nil, "silenced"}, {d.Flapping, "flapping"}, {d.AtStart, "found at start"},
+		{d.Ack != nil, "acknowledged"}, {d.Worse, "worse since"}, {d.Silence != nil, "silenced"}, {d.Flapping, "flapping"}, {d.AtStart, "found at start"},
 		{d.State == health.Unmonitored, "no longer watched"},
 	} {
 		if n.is {

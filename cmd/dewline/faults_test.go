@@ -289,3 +289,45 @@ func TestOperatorsActThroughTheRunningDaemon(t *testing.T) {
 		t.Errorf("the record holds %+v (%v)", log, err)
 	}
 }
+
+func TestAnAcknowledgedFaultThatGetsWorseCountsAgain(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	fan := w.change("db-1", "A1", "", health.KindFailed, health.ClassFan, health.SeverityWarning, health.Asserted)
+	if err := w.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, worse bool, code int) {
+		t.Helper()
+		docs := w.faults()
+		_, errs, got := w.dewline("faults", "--fail-on", "warning")
+		if len(docs) != 1 || docs[0].Ack == nil || docs[0].Worse != worse || got != code {
+			t.Errorf("%s: exit %d, want %d: %s %+v", when, got, code, errs, docs)
+		}
+	}
+	ack := func() {
+		t.Helper()
+		if _, errs, code := w.dewline("ack", fan, "--by", "rina", "--why", "fan ordered"); code != exitOK {
+			t.Fatalf("ack: exit %d: %s", code, errs)
+		}
+	}
+	record := func(sev health.Severity, tr health.Transition) {
+		t.Helper()
+		w.open()
+		w.change("db-1", "A1", fan, health.KindFailed, health.ClassFan, sev, tr)
+		if err := w.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ack()
+	check("acknowledged", false, exitOK)
+	record(health.SeverityInfo, health.Deescalated)
+	check("milder since", false, exitOK)
+	record(health.SeverityCritical, health.Escalated)
+	check("worse since", true, exitFaults)
+	if out, _, _ := w.dewline("faults"); !strings.Contains(out, "worse since") {
+		t.Errorf("the table does not say so:\n%s", out)
+	}
+	ack()
+	check("acknowledged again", false, exitOK)
+}

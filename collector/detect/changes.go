@@ -22,12 +22,27 @@ func (p *pass) changes(s *health.Snapshot) {
 		p.changed("system", health.ClassSystem, RuleFirmware, "BIOS of the machine", was.BIOS, now.BIOS, health.SeverityInfo)
 		p.changed("system", health.ClassSystem, RulePresence, "serial number of the machine", was.Serial, now.Serial, health.SeverityWarning)
 	}
+	if skew, ok := readSkew(s); ok {
+		p.skew(skew)
+	}
+}
+
+// readSkew is how far the BMC's clock is ahead of ours by a visit that read it.
+func readSkew(s *health.Snapshot) (time.Duration, bool) {
 	for _, r := range s.Readings {
 		if r.Quantity == health.ClockSkew && !r.Derived {
-			p.skew(time.Duration(r.Value * float64(time.Second)))
-			break
+			return time.Duration(r.Value * float64(time.Second)), true
 		}
 	}
+	return 0, false
+}
+
+// skewNow is how far the BMC's clock is ahead of ours, as far as that is known.
+func (p *pass) skewNow(s *health.Snapshot) time.Duration {
+	if skew, ok := readSkew(s); ok {
+		return skew
+	}
+	return p.known.Clock.Skew
 }
 
 // changed reports what was told before and is told otherwise now.

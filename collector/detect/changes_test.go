@@ -177,3 +177,59 @@ func TestChangesOfTheMachine(t *testing.T) {
 	m.expect(visit(s("1.1", "B", "F2", -3590))) // drift
 	m.expect(visit(s("1.1", "B", "F2", 5)), "bmc info info momentary")
 }
+
+// Our clock was a day ahead and is set right: what was noted then holds nothing open for a day.
+func TestOurClockIsSetBack(t *testing.T) {
+	fan := func(s health.State) *health.Snapshot { return snap(part("fan/1", health.ClassFan, s)) }
+	t.Run("what flaps ends when it was away for a while", func(t *testing.T) {
+		for name, last := range map[string]health.State{"away when it is set": health.OK, "there when it is set": health.Critical} {
+			t.Run(name, func(t *testing.T) {
+				m := newMachine(t)
+				m.now = t0.Add(24 * time.Hour)
+				m.visit(fan(health.OK))
+				for range detect.FlapCount {
+					m.visit(fan(health.Critical))
+					m.visit(fan(health.OK))
+				}
+				m.visit(fan(last))
+				m.now = t0
+				begun := m.now
+				m.visit(fan(last))
+				for len(m.known.Faults) > 0 {
+					m.visit(fan(health.OK))
+					if m.now.Sub(begun) > time.Hour {
+						t.Fatalf("still open: %+v", m.known.Faults)
+					}
+				}
+				if m.now.Sub(begun) < detect.FlapHold {
+					t.Errorf("over after %s", m.now.Sub(begun))
+				}
+			})
+		}
+	})
+	t.Run("a reading ends what a log told of", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.now = t0.Add(24 * time.Hour)
+		m.visit(logged(fan(health.OK)))
+		m.expect(m.visit(logged(fan(health.OK), l.begins("fan/1", health.KindFailed, health.SeverityCritical))), "fan/1 failed critical asserted")
+		m.now = t0
+		m.expect(m.visit(logged(fan(health.OK))), "fan/1 failed ok cleared")
+	})
+	t.Run("what began at a time to come does not count as lately", func(t *testing.T) {
+		m := newMachine(t)
+		m.now = t0.Add(24 * time.Hour)
+		m.visit(fan(health.OK))
+		for range detect.FlapCount - 1 {
+			m.visit(fan(health.Critical))
+			m.visit(fan(health.OK))
+		}
+		m.now = t0
+		m.visit(fan(health.OK))
+		m.visit(fan(health.Critical))
+		for _, f := range m.known.Faults {
+			if f.Flap.Flapping {
+				t.Errorf("%+v", f)
+			}
+		}
+	})
+}

@@ -38,10 +38,7 @@ func (p *pass) tell(s *health.Snapshot) []told {
 			read[l.ID] = true
 		}
 	}
-	first := p.known.FirstSeen
-	if first.IsZero() {
-		first = p.at
-	}
+	skew := p.skewNow(s)
 	index := newIndex(p.known, s)
 	var out []told
 	for i := range s.Log {
@@ -55,8 +52,8 @@ func (p *pass) tell(s *health.Snapshot) []told {
 			continue
 		}
 		_, cursor := p.known.Cursors[e.Source]
-		if !cursor && !read[e.Source] && (e.Created.IsZero() || !e.Created.After(first)) {
-			continue // history
+		if !cursor && !read[e.Source] && p.history(e.Created, skew) {
+			continue
 		}
 		if serious && e.Decoded.Rule == "" && e.Kind == "" {
 			p.unmapped++
@@ -79,6 +76,19 @@ func (p *pass) tell(s *health.Snapshot) []told {
 		out = append(out, t)
 	}
 	return out
+}
+
+// history says whether an entry of a log that is met was there before its target was. A time is of the BMC's clock, which may be ahead; in the
+// visit that meets both, only what came during it is news.
+func (p *pass) history(created time.Time, skew time.Duration) bool {
+	if created.IsZero() {
+		return true
+	}
+	created = created.Add(-skew)
+	if first := p.known.FirstSeen; !first.IsZero() {
+		return !created.After(first)
+	}
+	return !created.After(p.at) || created.After(p.at.Add(p.visit.Took+time.Minute))
 }
 
 // removedNow says whether a part's absence is an open fault.
@@ -306,7 +316,7 @@ func readable(k health.Kind) bool {
 
 // deniesLog lets a reading that says ok end what a log told of the part, once the BMC had time to notice.
 func (p *pass) deniesLog(k key, message string, evidence ...string) {
-	if f, open := p.open[k]; open && f.Rule == RuleLog && p.at.Sub(f.Changed) >= logSettle {
+	if f, open := p.open[k]; open && f.Rule == RuleLog && p.at.Sub(f.Changed).Abs() >= logSettle { // also if our clock was ahead then
 		p.denies(k, RuleLog, message, evidence...)
 	}
 }

@@ -373,3 +373,45 @@ func TestALogThatNamesEverNewPartsOpensABoundedNumberOfFaults(t *testing.T) {
 		t.Errorf("%d events of 1000 entries, %d open faults, %d remembered", n, len(m.known.Faults), len(m.known.Recent))
 	}
 }
+
+// What of a log is history is a matter of the BMC's clock, which may show local time, or any other.
+func TestALogThatIsMet(t *testing.T) {
+	at := func(l *logbook, when time.Time) health.LogEntry {
+		e := l.begins("fan/1", health.KindFailed, health.SeverityCritical)
+		e.Created = when
+		return e
+	}
+	clock := func(s *health.Snapshot, ahead time.Duration) *health.Snapshot {
+		s.Components = append(s.Components, part("bmc/clock", health.ClassBMC, health.OK))
+		s.Readings = append(s.Readings, health.Reading{Component: "bmc/clock", Quantity: health.ClockSkew, Unit: health.Second, Value: ahead.Seconds()})
+		return s
+	}
+	fan := func() *health.Snapshot { return snap(part("fan/1", health.ClassFan, health.OK)) }
+	t.Run("with its target is history, whatever its clock shows", func(t *testing.T) {
+		m, l := newMachine(t), &logbook{}
+		m.expect(m.visit(logged(fan(), at(l, t0.Add(-time.Hour)), at(l, t0.Add(8*time.Hour)), at(l, t0.AddDate(70, 0, 0)))))
+	})
+	for name, c := range map[string]struct {
+		ahead time.Duration
+		noted bool // by an earlier visit
+	}{"a clock that is right": {}, "eight hours ahead": {8 * time.Hour, false}, "eight hours behind": {-8 * time.Hour, false}, "ahead, as was noted before": {8 * time.Hour, true}} {
+		t.Run("later: "+name, func(t *testing.T) {
+			m, l := newMachine(t), &logbook{}
+			s := fan()
+			if c.noted {
+				s = clock(s, c.ahead)
+			}
+			m.visit(s)
+			m.now = t0.Add(10 * time.Minute)
+			s = fan()
+			if c.noted {
+				s.Components = append(s.Components, part("bmc/clock", health.ClassBMC, health.OK))
+			}
+			s = logged(s, at(l, t0.Add(c.ahead-time.Hour)), at(l, t0.Add(c.ahead+5*time.Minute)))
+			if !c.noted {
+				s = clock(s, c.ahead)
+			}
+			m.expect(m.visit(s), "fan/1 failed critical asserted")
+		})
+	}
+}

@@ -75,6 +75,9 @@ func (p *pass) grade(k key, e health.Event, evidence []string) bool {
 		if !f.Flap.Away.IsZero() {
 			f.Flap.Away, f.Flap.Last, f.Flap.Count = time.Time{}, p.at, f.Flap.Count+1
 		}
+		if f.Flap.Last.After(p.at) { // our clock was ahead then
+			f.Flap.Last = p.at
+		}
 		steady := p.at.Sub(f.Flap.Last) >= FlapHold
 		if steady {
 			f.Flap = health.Flap{Count: f.Flap.Count}
@@ -128,7 +131,7 @@ func (p *pass) held(k key, f health.Fault) bool {
 	if !f.Flap.Flapping {
 		return false
 	}
-	if f.Flap.Away.IsZero() {
+	if f.Flap.Away.IsZero() || f.Flap.Away.After(p.at) { // our clock was ahead then
 		f.Flap.Away = p.at
 		p.open[k] = f
 		p.dirty[k] = true
@@ -196,7 +199,7 @@ func (p *pass) lastly(k key) health.Recent {
 func (p *pass) begun(k key) []time.Time {
 	var out []time.Time
 	for _, t := range p.lastly(k).Begun {
-		if p.at.Sub(t) < FlapWindow {
+		if age := p.at.Sub(t); age >= 0 && age < FlapWindow { // what is of a time to come was noted when our clock was ahead
 			out = append(out, t)
 		}
 	}
@@ -225,7 +228,7 @@ func (p *pass) lately() []health.Recent {
 		if n := len(r.Begun); n > 0 && r.Begun[n-1].After(last) {
 			last = r.Begun[n-1]
 		}
-		if !changed && p.at.Sub(last) >= FlapWindow {
+		if !changed && p.at.Sub(last).Abs() >= FlapWindow {
 			old = append(old, rk)
 		}
 	}

@@ -59,3 +59,20 @@ func TestWhatIsJudgedOfTheAirAndWhatTheServiceSays(t *testing.T) {
 	s.Judged = nil
 	m.expect(m.visit(s), "humidity/1 humidity_high ok cleared") // nothing judged: the service's word ends what it began
 }
+
+// A wet detector that is exchanged has not dried the floor: the leak stays until the new one says that it is dry.
+func TestAWetDetectorThatIsExchangedHasNotDried(t *testing.T) {
+	detector := func(serial string, s health.State, cs ...health.Condition) *health.Snapshot {
+		c := part("leak/1", health.ClassLeakDetector, s, cs...)
+		c.Serial = serial
+		return snap(c)
+	}
+	m := newMachine(t)
+	m.visit(detector("A", health.OK, cond(health.KindLeakDetected, health.SeverityOK)))
+	m.expect(m.visit(detector("A", health.Critical, cond(health.KindLeakDetected, health.SeverityCritical))), "leak/1 leak_detected critical asserted")
+	m.expect(m.visit(detector("B", health.Unknown)), "leak/1 inserted info momentary")
+	if open := m.open(); len(open) != 1 {
+		t.Fatalf("open: %q", open)
+	}
+	m.expect(m.visit(detector("B", health.OK, cond(health.KindLeakDetected, health.SeverityOK))), "leak/1 leak_detected ok cleared")
+}

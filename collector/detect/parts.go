@@ -226,7 +226,7 @@ func (p *pass) alsoGone(part health.ComponentID) bool {
 
 func (p *pass) dropFaults(id health.ComponentID, why string) {
 	for _, k := range p.faultsOf(id) {
-		if p.open[k].Rule != RulePresence {
+		if p.open[k].Rule != RulePresence && k.kind != health.KindLeakDetected { // another detector dries no floor: it must say so itself
 			p.clear(k, why)
 		}
 	}

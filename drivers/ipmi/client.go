@@ -264,14 +264,18 @@ func (v *visit) run(ctx context.Context) error {
 	if ok && tiers.Has(health.TierReadings) {
 		ok = note(v.readDCMI(ctx))
 	}
+	clock := tiers.Has(health.TierHealth)
 	if tiers.Has(health.TierEvents) {
 		if ok {
 			ok = note(v.readSEL(ctx))
+			if _, first := v.selCursor(); first && v.snap.NextCursors != nil {
+				clock = true // what of a log that is met is news can only be told by its BMC's clock
+			}
 		} else {
 			v.gap(health.Gap{Part: "system event log", Place: placeSEL, Reason: health.ReasonFor(first), Error: clip(errorText(first))})
 		}
 	}
-	if ok && tiers.Has(health.TierHealth) {
+	if ok && clock {
 		ok = note(v.readClock(ctx))
 	}
 	if tiers.Has(health.TierInventory) {
