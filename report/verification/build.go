@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -210,7 +209,7 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 
 	// Events, logs, faults.
 	s.Events = h.eventsSince(q, evidence)
-	h.judgeFaults(&rs, since)
+	h.judgeFaults(&rs, q, since)
 	h.judgeLogs(&rs)
 
 	// Readings.
@@ -329,71 +328,6 @@ func (h *history) judgeExpect(rs *reasons, soak []*health.HourFacts) {
 		if x.want != nil && present[x.class] < *x.want {
 			rs.add("expected", "soak", "reason.expect", string(x.class), present[x.class], *x.want)
 		}
-	}
-}
-
-// grave are the kinds of faults that stand against a server while they are open, whatever their severity.
-func grave(f *health.Fault) bool {
-	switch f.Kind {
-	case health.KindLeakDetected, health.KindRedundancyLost, health.KindPredictedFailure, health.KindFailed, health.KindUncorrectableError:
-		return true
-	case health.KindCommLost, health.KindLogFull, health.KindLogCleared, health.KindDetectorFault, health.KindAbsentRemoved:
-		return false // each has a gate of its own
-	}
-	return f.Severity == health.SeverityCritical
-}
-
-// lostSight tells whether a fault closed because its server, or its protocol, was watched no more, and nothing has shown since that it is over:
-// that its part is well, unless a log alone told of it, or that the same was found anew, which is judged itself.
-func (h *history) lostSight(f *health.Fault) bool {
-	if f.State != health.Unmonitored {
-		return false
-	}
-	anew := slices.ContainsFunc(h.faults, func(o health.Fault) bool {
-		return o.Component == f.Component && o.Kind == f.Kind && o.ID != f.ID && !o.Opened.Before(f.Cleared)
-	})
-	_, last := statesIn(slices.Concat(h.within(upHour(f.Cleared), h.until), h.begun))
-	well := last[f.Component].state == "ok" && !strings.HasPrefix(f.Rule, "log:")
-	return !anew && !well
-}
-
-func (h *history) judgeFaults(rs *reasons, from time.Time) {
-	escalated := map[string]bool{}
-	for _, e := range h.events {
-		if e.Transition == health.Escalated && !e.At.Before(from) {
-			escalated[e.FaultID] = true
-		}
-	}
-	for _, f := range h.faults {
-		// One that was met when its part was first read, late, may be older: nobody knows, so it counts.
-		since := !f.Opened.Before(from) || escalated[f.ID]
-		switch {
-		case (since || f.Kind == health.KindLeakDetected) && grave(&f) && h.lostSight(&f):
-			rs.add("unwatched", "", "reason.unwatched", f.Message, report.Stamp(f.Opened), report.Stamp(f.Cleared))
-		case !f.Closed() && since && grave(&f):
-			rs.add("critical_open", "", "reason.open", f.Message, report.Stamp(f.Opened))
-		case !f.Closed() && since && f.Kind == health.KindAbsentRemoved:
-			// judged as a part
-		case !f.Closed() && since:
-			rs.add("observed", "", "reason.open", f.Message, report.Stamp(f.Opened))
-		case !f.Closed() && f.Kind == health.KindLeakDetected:
-			// However old: a detector that reports liquid all the time cannot tell whether more came, or whether any of it went.
-			rs.add("critical_open", "", "reason.leak_stands", f.Message, report.Stamp(f.Opened))
-		case !f.Closed() && f.Severity >= health.SeverityWarning:
-			rs.add("observed", "", "reason.open_before", f.Message, report.Stamp(f.Opened))
-		case f.Closed() && !f.Cleared.Before(from) && f.Severity >= health.SeverityWarning:
-			// It stood in the window, whenever it arose.
-			rs.add("observed", "", "reason.was_open", f.Message, report.Stamp(f.Opened), report.Stamp(f.Cleared))
-		}
-	}
-	momentary := 0
-	for _, e := range h.events {
-		if e.Transition == health.Momentary && e.FaultID == "" && e.Severity >= health.SeverityWarning && !e.At.Before(from) && e.Kind != health.KindLogCleared {
-			momentary++
-		}
-	}
-	if momentary > 0 {
-		rs.add("observed", "", "reason.momentary", momentary)
 	}
 }
 

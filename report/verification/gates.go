@@ -28,6 +28,7 @@ var Gates = []Gate{
 	{"chain", Inconclusive, "the chain of events in the store is broken: one was changed or taken out"},
 	{"expected", Inconclusive, "a part that was there before, or that the configuration expects, was not read"},
 	{"unwatched", Inconclusive, "a leak, a critical fault, a lost redundancy or a predicted failure stood when its server, or its protocol, was watched no more, and nothing has shown since that it is over"},
+	{"unexplained", Inconclusive, "a machine says of itself as a whole that it is not well since the baseline ended, and none of its parts says why, or its slow parts were not read since; unless an attestation explains it"},
 	{"soak", Inconclusive, "the soak is not complete"},
 	{"soak_fault", Inconclusive, "a leak, or a critical fault that arose since the baseline ended, was there during the soak, even if it went again: the soak restarts, unless an attestation explains it"},
 	{"drying", Inconclusive, "nobody attests that the servers were dried"},

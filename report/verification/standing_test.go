@@ -47,7 +47,7 @@ func TestFaultsThatAreOlderThanTheIncident(t *testing.T) {
 				})
 			}
 			var rs reasons
-			s.judgeFaults(&rs, s.base)
+			s.judgeFaults(&rs, &Request{}, s.base)
 			var want []Reason
 			if c.gate != "" {
 				want = []Reason{{Gate: c.gate, Limit: gate(c.gate).Limit, Key: c.text}}
@@ -116,7 +116,7 @@ func TestFaultsThatWereLostSightOf(t *testing.T) {
 				s.hours = append(s.hours, f)
 			}
 			var rs reasons
-			s.judgeFaults(&rs, s.base)
+			s.judgeFaults(&rs, &Request{}, s.base)
 			var got []string
 			for _, r := range rs.list {
 				got = append(got, r.Gate)
@@ -208,6 +208,54 @@ func TestWhatAnExplanationExplains(t *testing.T) {
 			}
 			if got := w.Restarted; got.IsZero() != (c.restarted == 0) || !got.IsZero() && !got.Equal(h(c.restarted)) || w.SoakCounted != counted {
 				t.Errorf("it begins anew at %v, %v hours are counted; want %v, %v", got, w.SoakCounted, c.restarted, counted)
+			}
+		})
+	}
+}
+
+// A machine that says as a whole that it is not well, and does not say why, is not one to be verified.
+func TestAMachineThatIsNotWellAndDoesNotSayWhy(t *testing.T) {
+	t0 := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	h := func(n float64) time.Time { return t0.Add(time.Duration(n * float64(time.Hour))) }
+	const baseline, end = 60, 120
+	system := health.Fault{ID: "f1f1f1f1", Component: "system", Class: health.ClassSystem, Kind: health.KindDegraded, Severity: health.SeverityWarning, State: health.Asserted, Opened: h(100.5)}
+	fan := health.Fault{ID: "f2f2f2f2", Component: "fan/1", Class: health.ClassFan, Kind: health.KindDegraded, Severity: health.SeverityWarning, State: health.Asserted, Opened: h(100.5)}
+	at := func(f health.Fault, opened float64) health.Fault { f.Opened = h(opened); return f }
+	gone := func(f health.Fault) health.Fault { f.State, f.Cleared = health.Cleared, h(101); return f }
+	for _, c := range []struct {
+		name   string
+		faults []health.Fault
+		read   int // the hour in which the slow parts were read last
+		attest []Attestation
+		want   []string
+	}{
+		{"no part says why", []health.Fault{system}, 110, nil, []string{"unexplained"}},
+		{"a part says why", []health.Fault{system, fan}, 110, nil, []string{"observed", "observed"}},
+		{"a part says why, and the slow ones were not read since", []health.Fault{system, fan}, 100, nil, []string{"unexplained", "observed"}},
+		{"a part said why, and is well again", []health.Fault{system, gone(fan)}, 110, nil, []string{"unexplained", "observed"}},
+		{"a part was ill before already", []health.Fault{system, at(fan, 5)}, 110, nil, []string{"unexplained", "observed"}},
+		{"it was so before", []health.Fault{at(system, 5)}, 110, nil, []string{"observed"}},
+		{"it is well again", []health.Fault{gone(system)}, 110, nil, []string{"observed"}},
+		{"somebody explains it", []health.Fault{system}, 110, []Attestation{{What: "explanation", Event: "f1f1f1"}}, []string{"observed"}},
+		{"a part alone is ill", []health.Fault{fan}, 110, nil, []string{"observed"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &history{baseFrom: t0, base: h(baseline), until: h(end), faults: c.faults}
+			for i := range end {
+				f := &health.HourFacts{At: h(float64(i)), Whole: true}
+				if i%10 == 0 && i <= c.read {
+					f.Ticks = []health.TickCount{{Tier: health.TierHealth, Done: 1}}
+				}
+				s.hours = append(s.hours, f)
+			}
+			var rs reasons
+			s.judgeFaults(&rs, &Request{Attestations: c.attest}, s.base)
+			var got []string
+			for _, r := range rs.list {
+				got = append(got, r.Gate)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}
