@@ -69,8 +69,8 @@ func (ms migrations) check(ctx context.Context, c *sql.Conn) (version int, err e
 	return version, nil
 }
 
-// apply brings the store to the newest schema, each step in a transaction of its own. A store that holds data is copied
-// first, to path + ".before-schema-N".
+// apply brings the store to the newest schema, each step in a transaction of its own; a new store is made in one. A store that holds
+// data is copied first, to path + ".before-schema-N".
 func (ms migrations) apply(ctx context.Context, c *sql.Conn, path string) error {
 	version, err := ms.check(ctx, c)
 	if err != nil || version == len(ms) {
@@ -81,14 +81,31 @@ func (ms migrations) apply(ctx context.Context, c *sql.Conn, path string) error 
 			return fmt.Errorf("copy store before migration: %w", err)
 		}
 	}
-	for i, m := range ms[version:] {
-		// The version is set in the same transaction: a step is done whole or not at all.
-		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;\nCOMMIT;",
-			m.sql, applicationID, version+i+1)
-		if _, err := c.ExecContext(ctx, script); err != nil {
+	for from := version; from < len(ms); {
+		to := from + 1
+		if from == 0 {
+			to = len(ms)
+		}
+		if err := ms.step(ctx, c, from, to); err != nil {
 			_, _ = c.ExecContext(ctx, "ROLLBACK") // there may be no transaction left to roll back
+			return err
+		}
+		from = to
+	}
+	return nil
+}
+
+// step does some migrations in one transaction, which sets the version too: they are done whole or not at all.
+func (ms migrations) step(ctx context.Context, c *sql.Conn, from, to int) error {
+	begin := "BEGIN IMMEDIATE;\n"
+	for _, m := range ms[from:to] {
+		if _, err := c.ExecContext(ctx, begin+m.sql); err != nil {
 			return fmt.Errorf("migrate store by %s: %w", m.name, err)
 		}
+		begin = ""
+	}
+	if _, err := c.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d;\nPRAGMA user_version = %d;\nCOMMIT;", applicationID, to)); err != nil {
+		return fmt.Errorf("migrate store to schema %d: %w", to, err)
 	}
 	return nil
 }
