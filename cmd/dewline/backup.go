@@ -28,9 +28,10 @@ func (p *program) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "copy the store, also while the daemon runs",
-		Long: `Backup writes a copy of the store, whole and checked, or none. PATH is a new file, or a folder, into which a file named
-by the time is put; without --to it is the path of [backup]. To restore a copy, stop the daemon and put it into an empty
-data_dir as dewline.db (docs/OPERATIONS.md).`,
+		Long: `Backup writes a copy of the store, whole and checked, or none. PATH is a new file, which then holds everything, or a folder,
+into which a file named by the time is put, and beside it, in the folder "periods", what all the copies there share: the readings of closed
+days. Without --to it is the path of [backup]. To restore a copy, stop the daemon and put it into an empty data_dir as dewline.db, with
+the folder "periods" if there is one beside it (docs/OPERATIONS.md).`,
 		Example: "  dewline backup\n  dewline backup --to /mnt/nas/dewline\n  dewline backup --to before-upgrade.db",
 	}
 	configPath := configFlag(cmd)
@@ -60,7 +61,11 @@ data_dir as dewline.db (docs/OPERATIONS.md).`,
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.stdout, "%s: %s, checked\n", path, bytesText(size))
+		what := ""
+		if st, err := os.Stat(path); err == nil && st.Size() < size {
+			what = `, with its files in the folder "periods" beside it`
+		}
+		_, err = fmt.Fprintf(p.stdout, "%s: %s%s, checked\n", path, bytesText(size), what)
 		return err
 	}
 	return cmd
@@ -69,16 +74,32 @@ data_dir as dewline.db (docs/OPERATIONS.md).`,
 // backupTo copies the store to a new file, or into a folder under a name of the time.
 func backupTo(ctx context.Context, db *sqlite.DB, path string, now time.Time) (made string, size int64, err error) {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		path = filepath.Join(path, now.UTC().Format(backupName))
+		unlock, err := sqlite.LockBackups(path)
+		if err != nil {
+			return "", 0, err
+		}
+		defer unlock()
+		return backupInto(ctx, db, path, now)
 	}
 	if err := db.Backup(ctx, path); err != nil {
 		return "", 0, err
 	}
-	st, err := os.Stat(path)
-	if err != nil {
+	size, err = sqlite.BackupBytes(ctx, path)
+	return path, size, err
+}
+
+// backupInto copies the store into a folder that is locked. A copy that lacks what the store lost is made, with an error.
+func backupInto(ctx context.Context, db *sqlite.DB, folder string, now time.Time) (made string, size int64, err error) {
+	name := now.UTC().Format(backupName)
+	lacking := db.BackupInto(ctx, folder, name)
+	if lacking != nil && !errors.Is(lacking, sqlite.ErrLacking) {
+		return "", 0, lacking
+	}
+	made = filepath.Join(folder, name)
+	if size, err = sqlite.BackupBytes(ctx, made); err != nil {
 		return "", 0, err
 	}
-	return path, st.Size(), nil
+	return made, size, lacking
 }
 
 // backupName is how backups in a folder are named: in order of time.
@@ -98,8 +119,8 @@ func backups(dir string) ([]string, error) {
 	return names, err
 }
 
-// prune removes all but the newest keep of a folder, never the one just made.
-func prune(dir string, keep int, made string) error {
+// prune removes all but the newest keep of a folder, never the one just made, and what none of the others needs.
+func prune(ctx context.Context, dir string, keep int, made string) error {
 	all, err := backups(dir)
 	if err != nil {
 		return err
@@ -109,7 +130,7 @@ func prune(dir string, keep int, made string) error {
 	for _, path := range all[:max(0, len(all)-(keep-1))] {
 		errs = append(errs, os.Remove(path))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, sqlite.RemoveUnneeded(ctx, dir))...)
 }
 
 const (
@@ -171,6 +192,9 @@ func (k *backupKeeper) make(ctx context.Context, now time.Time) (next time.Time)
 	}
 	before := k.state.Error
 	next = k.c.Schedule.Next(now, "", 0)
+	if err != nil && path != "" { // a second one would lack the same
+		k.state.Last, k.state.Path, k.state.Bytes = now, path, size
+	}
 	switch {
 	case err == nil:
 		k.state.Last, k.state.Path, k.state.Bytes, k.state.Error, k.state.Since = now, path, size, "", time.Time{}
@@ -180,14 +204,18 @@ func (k *backupKeeper) make(ctx context.Context, now time.Time) (next time.Time)
 			k.log.Debug("backup made", "path", path, "bytes", size, "took", time.Since(now))
 		}
 	default:
-		if retry := now.Add(backupRetry); next.IsZero() || next.After(retry) {
+		if retry := now.Add(backupRetry); path == "" && (next.IsZero() || next.After(retry)) {
 			next = retry
 		}
 		if k.state.Error = err.Error(); k.state.Since.IsZero() {
 			k.state.Since = now
 		}
 		if before == "" {
-			k.log.Error("no backup is made", "error", err, "next_try", next)
+			text := "no backup is made"
+			if path != "" {
+				text = "a backup is made, but is not whole"
+			}
+			k.log.Error(text, "error", err, "next_try", next)
 		} else {
 			k.log.Debug("still no backup is made", "error", err)
 		}
@@ -206,17 +234,22 @@ func (k *backupKeeper) once(ctx context.Context, now time.Time) (path string, si
 	} else if !st.IsDir() {
 		return "", 0, fmt.Errorf("folder of backups: %s is no folder", k.c.Path)
 	}
+	unlock, err := sqlite.LockBackups(k.c.Path)
+	if err != nil {
+		return "", 0, fmt.Errorf("folder of backups: %w", err)
+	}
+	defer unlock()
 	if err := sqlite.RemoveBackupParts(k.c.Path); err != nil {
 		return "", 0, err
 	}
-	path, size, err = backupTo(ctx, k.db, k.c.Path, now)
-	if err != nil {
-		return "", 0, err
+	path, size, lacking := backupInto(ctx, k.db, k.c.Path, now)
+	if lacking != nil && path == "" {
+		return "", 0, lacking
 	}
-	if err := prune(k.c.Path, k.c.Keep, path); err != nil {
+	if err := prune(ctx, k.c.Path, k.c.Keep, path); err != nil {
 		return "", 0, fmt.Errorf("remove old backups: %w", err)
 	}
-	return path, size, nil
+	return path, size, lacking
 }
 
 // sameDisk tells whether two folders stand on one file system, as far as can be told.

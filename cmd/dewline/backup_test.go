@@ -335,6 +335,84 @@ func TestScheduledBackups(t *testing.T) {
 	})
 }
 
+// TestScheduledBackupsShareClosedDays: what docs/OPERATIONS.md says of restoring a copy of a folder with closed days, and of one without them.
+func TestScheduledBackupsShareClosedDays(t *testing.T) {
+	t.Parallel()
+	dir, folder := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	spec, err := schedule.Parse("30 2 * * *", time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sqlite.Open(t.Context(), dir, sqlite.Options{CommitEvery: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for _, hours := range []time.Duration{-50, -20, -10, 0} { // the day of the first is over for more than a day
+			if err := db.Record(t.Context(), storetest.NewMachine("t", 3, 1).Visit(time.Now().Add(hours*time.Hour))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- db.Run(ctx) }()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		k := newBackupKeeper(&config.Backup{Path: folder, Schedule: spec, Keep: 2}, db, slog.New(slog.DiscardHandler))
+		for i := range 3 {
+			k.make(t.Context(), day1.Add(time.Duration(i)*24*time.Hour))
+			if k.state.Error != "" {
+				t.Fatal(k.state.Error)
+			}
+		}
+	})
+	made, err := backups(folder)
+	shared, errShared := os.ReadDir(filepath.Join(folder, "periods"))
+	if err != nil || errShared != nil || len(made) != 2 || len(shared) != 1 {
+		t.Fatalf("made %v, %v; shared %v, %v", made, err, shared, errShared)
+	}
+	_, want, _ := runProgram(t, "export", "--data-dir", dir, "--what", "readings")
+	file, err := os.ReadFile(made[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, with := range []bool{true, false} {
+		back := filepath.Join(t.TempDir(), "data")
+		if err := os.Mkdir(back, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(back, "dewline.db"), file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if with {
+			if err := os.CopyFS(filepath.Join(back, "periods"), os.DirFS(filepath.Join(folder, "periods"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		restored, err := sqlite.Open(t.Context(), back, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := restored.Close(); err != nil {
+			t.Fatal(err)
+		}
+		code, got, stderr := runProgram(t, "export", "--data-dir", back, "--what", "readings")
+		_, status, _ := runProgram(t, "status", "--data-dir", back)
+		lost := strings.Contains(status, "FILE OF CLOSED DAYS LOST: readings of 1999-12-29")
+		switch {
+		case with && (code != exitOK || got != want || stderr != "" || lost):
+			t.Errorf("with its folder: exit %d, %d of %d bytes, %s%s", code, len(got), len(want), stderr, status)
+		case !with && (code != exitFailed || !strings.Contains(stderr, "is missing") || !strings.Contains(stderr, shared[0].Name()) || !lost):
+			t.Errorf("without its folder: exit %d, %s%s", code, stderr, status)
+		}
+	}
+}
+
 func TestStatusTellsOfRetentionAndBackups(t *testing.T) {
 	dir, db := storeWith(t)
 	state := &sqlite.BackupState{Folder: "/mnt", Error: "folder of backups: not mounted", Since: day1}

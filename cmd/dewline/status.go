@@ -53,6 +53,8 @@ type collectorStatus struct {
 	LagSeconds  map[string]float64 `json:"lag_seconds"`
 	Quarantined int                `json:"quarantined"`
 	StoreBytes  int64              `json:"store_bytes"`
+	// LostFiles are files of closed days that are missing or cut short: their visits cannot be read.
+	LostFiles []string `json:"lost_files"`
 	// Unmapped is how many log entries of severity warning or critical no table knows: events of kind unknown.
 	Unmapped int `json:"unmapped_log_entries"`
 	// GivenUp is how many visits retention dropped before the sink took them.
@@ -222,6 +224,7 @@ func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, e
 		return nil, err
 	}
 	c.RawSince, c.RollupsSince, c.CappedBefore = formatTime(kept.RawSince), formatTime(kept.RollupsSince), formatTime(kept.CappedBefore)
+	c.LostFiles = append([]string{}, kept.LostFiles...)
 	c.PinnedSince, c.Verifications = formatTime(kept.PinnedSince), []verificationDoc{}
 	open, err := db.Verifications(ctx, false)
 	if err != nil {
@@ -288,6 +291,10 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 		if n > 0 {
 			fmt.Fprintf(p.stdout, "%d visits were dropped before %s took them\n", n, name)
 		}
+	}
+	if len(c.LostFiles) > 0 {
+		fmt.Fprintf(p.stdout, "%s OF CLOSED DAYS LOST: readings of %s and more cannot be read; bring back periods/%s from a backup (docs/OPERATIONS.md)\n",
+			strings.ToUpper(count(len(c.LostFiles), "file")), printable(c.LostFiles[0][:len(time.DateOnly)]), printable(c.LostFiles[0]))
 	}
 	if c.RawSince != "" {
 		fmt.Fprintf(p.stdout, "readings are kept since %s", c.RawSince)

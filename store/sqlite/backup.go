@@ -15,10 +15,31 @@ import (
 // partName is what backups under way are called: a killed process leaves such a file, and nothing reads it.
 const partName = ".dewline-backup-*.part"
 
-// Backup writes a copy of the store to path while it is written to: a whole SQLite file of its own, as of the beginning of the
-// copy, on disk and checked when Backup returns. It is there whole or not at all; a file that is there already is an error
-// that wraps fs.ErrExist, and stays. The copy is readable for its owner only. It works on a store opened read-only too.
-func (db *DB) Backup(ctx context.Context, path string) (err error) {
+// Backup writes a copy of the store to path while it is written to: a whole SQLite file of its own, with what the store has in files of closed
+// days, as of the beginning of the copy, on disk and checked when Backup returns. It is there whole or not at all; a file that is
+// there already is an error that wraps fs.ErrExist, and stays. The copy is readable for its owner only. It works on a store opened
+// read-only too.
+//
+// What the store itself cannot read of its files is not in the copy: then the copy is made, and an error that wraps ErrLacking says what it lacks.
+func (db *DB) Backup(ctx context.Context, path string) error {
+	return db.backUp(ctx, path, db.takeIn)
+}
+
+// BackupInto is Backup to a new file of that name in a folder, beside which the files of closed days are put into the folder "periods" there: each
+// is copied once for all the copies in the folder. The caller holds LockBackups.
+func (db *DB) BackupInto(ctx context.Context, folder, name string) error {
+	if a, err := os.Stat(folder); err != nil {
+		return fmt.Errorf("back up store: %w", err)
+	} else if b, err := os.Stat(db.dir); err == nil && os.SameFile(a, b) {
+		return fmt.Errorf("back up store: %s is the folder of the store itself: name another", folder)
+	}
+	return db.backUp(ctx, filepath.Join(folder, name), func(ctx context.Context, part string) ([]string, error) {
+		return db.copyPeriods(ctx, part, filepath.Join(folder, periodsName))
+	})
+}
+
+// backUp copies the database, and has the files of closed days brought along, which says what could not be.
+func (db *DB) backUp(ctx context.Context, path string, bring func(ctx context.Context, part string) (lacks []string, err error)) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("back up store to %s: %w", path, err)
@@ -36,9 +57,9 @@ func (db *DB) Backup(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	part := f.Name()
+	part, named := f.Name(), false
 	defer func() {
-		if err != nil { // also what SQLite leaves beside a copy that was cut short
+		if !named { // also what SQLite leaves beside a copy that was cut short
 			for _, suffix := range [...]string{"", "-journal", "-wal", "-shm"} {
 				_ = os.Remove(part + suffix)
 			}
@@ -47,6 +68,11 @@ func (db *DB) Backup(ctx context.Context, path string) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	// From before the copy is begun until the files that it names are copied too, none of them is removed.
+	if err := db.held.enter(db.periodsDir()); err != nil {
+		return err
+	}
+	defer db.held.leave()
 	// A connection of its own: those of readers are query_only, which forbids this too.
 	from, err := sql.Open("sqlite", dsn(db.path, "ro"))
 	if err != nil {
@@ -56,62 +82,87 @@ func (db *DB) Backup(ctx context.Context, path string) (err error) {
 	if err := errors.Join(err, from.Close()); err != nil {
 		return err
 	}
+	lacks, err := bring(ctx, part)
+	if err != nil {
+		return err
+	}
 	if err := syncFile(part); err != nil {
 		return err
 	}
-	if err := VerifyBackup(ctx, part); err != nil {
+	if _, err := verifyCopy(ctx, part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, path); err != nil {
 		return err
 	}
-	return syncFile(filepath.Dir(path))
-}
-
-// VerifyBackup tells whether the file is a whole store that this program can open. It does not change it.
-func VerifyBackup(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); err != nil {
+	named = true
+	if err := syncFile(filepath.Dir(path)); err != nil {
 		return err
 	}
-	ms, err := readMigrations(embedded)
-	if err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", dsn(path, "ro", "query_only(1)")+"&immutable=1")
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	version, err := ms.check(ctx, conn)
-	if err != nil {
-		return err
-	}
-	if version == 0 {
-		return errors.New("verify copy: it is empty")
-	}
-	var result string
-	if err := conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return fmt.Errorf("verify copy: %w", err)
-	}
-	if result != "ok" {
-		return fmt.Errorf("verify copy: %w: %s", ErrCorrupt, result)
+	if len(lacks) > 0 {
+		return fmt.Errorf("%w: %d files of closed days could not be read, the first: %s", ErrLacking, len(lacks), lacks[0])
 	}
 	return nil
 }
 
-// RemoveBackupParts takes away what backups into the folder left when their process was killed. None may be under way there.
-func RemoveBackupParts(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, partName+"*")) // with journals
-	var errs []error
-	for _, path := range left {
-		errs = append(errs, os.Remove(path))
+// VerifyBackup tells whether the file is a whole store that this program can open, with the files of closed days that it names beside it. It does
+// not change it. Files are held against their length: their bytes were checked when they were copied, and are whenever they are read.
+func VerifyBackup(ctx context.Context, path string) error {
+	named, err := verifyCopy(ctx, path)
+	if err != nil {
+		return err
 	}
-	return errors.Join(append(errs, err)...)
+	for _, p := range named {
+		file := filepath.Join(filepath.Dir(path), periodsName, p.name)
+		if st, err := os.Stat(file); err != nil {
+			return fmt.Errorf("verify copy: %w: it names %w", ErrCorrupt, err)
+		} else if st.Size() != p.bytes {
+			return fmt.Errorf("verify copy: %w: %s is cut short", ErrCorrupt, file)
+		}
+	}
+	return nil
+}
+
+// verifyCopy checks the database alone, and gives the files that it names.
+func verifyCopy(ctx context.Context, path string) (named []namedPeriod, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	ms, err := readMigrations(embedded)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dsn(path, "ro", "query_only(1)")+"&immutable=1")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	version, err := ms.check(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if version == 0 {
+		return nil, errors.New("verify copy: it is empty")
+	}
+	var result string
+	if err := conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
+		return nil, fmt.Errorf("verify copy: %w", err)
+	}
+	if result != "ok" {
+		return nil, fmt.Errorf("verify copy: %w: %s", ErrCorrupt, result)
+	}
+	return periodsNamed(ctx, conn)
+}
+
+// RemoveBackupParts takes away what backups into the folder left when their process was killed. The caller holds LockBackups.
+func RemoveBackupParts(dir string) error {
+	return errors.Join(removeParts(dir, partName+"*"), // with journals
+		removeParts(filepath.Join(dir, periodsName), periodPart))
 }
 
 // BackupState is how the scheduled backups stand.

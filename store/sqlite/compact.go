@@ -131,7 +131,7 @@ func (db *DB) encodeHour(ctx context.Context, target, h int64) (*compacted, erro
 		if before, err = goneRollup(ctx, tx, target, h); err != nil {
 			return err
 		}
-		if frames, err = blockFrames(ctx, tx, target, h); err != nil {
+		if frames, err = db.blockFrames(ctx, tx, target, h); err != nil {
 			return err
 		}
 		inBlocks = len(frames)

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// recordUntilKilled records visits of several targets at once, compacts beside that, and prints "seq id" of each visit that was
+// recordUntilKilled records visits of several targets at once, compacts and moves into files beside that, and prints "seq id" of each visit that was
 // acknowledged. It ends by being killed.
 func recordUntilKilled(dir string) error {
 	seed, err := strconv.ParseUint(os.Getenv(crashSeed), 10, 64)
@@ -68,8 +68,14 @@ func recordUntilKilled(dir string) error {
 		}()
 	}
 	go func() {
-		for {
+		for round := seed; ; round++ {
 			seq, err := db.MaxSeq(ctx)
+			if err == nil && round%2 == 0 { // what the one before left may be moved at once
+				_, err = db.moveDays(ctx, farDay, 2)
+			}
+			if err == nil && round%4 == 0 {
+				err = db.removePeriods(ctx)
+			}
 			if err == nil {
 				err = db.SetSinkCursor(ctx, "sink", seq)
 			}
@@ -138,13 +144,32 @@ func killOnce(t *testing.T, r *rand.Rand, dir string, seed uint64, k int, acknow
 			t.Errorf("kill %d after %v: acknowledged visit %d is lost", k, after, seq)
 		}
 	}
+	nothingLeftOver(t, db)
 	if blocks := count(t, db, "SELECT count(*) FROM blocks"); testing.Verbose() {
-		t.Logf("kill %d after %v: %d acknowledged, %d in the store, %d blocks", k, after, n, len(vs), blocks)
+		t.Logf("kill %d after %v: %d acknowledged, %d in the store, %d blocks, %d of them in %d files", k, after, n, len(vs), blocks,
+			inFiles(t, db), count(t, db, "SELECT count(*) FROM periods"))
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return events
+}
+
+// nothingLeftOver holds the files of closed days against the rows: once what a kill cut short is done, each file has a row, and each row a file.
+func nothingLeftOver(t *testing.T, db *DB) {
+	t.Helper()
+	must(t, db.finishMoves(t.Context()))
+	must(t, db.removePeriods(t.Context()))
+	files := filesOf(t, db.dir)
+	if n := count(t, db, "SELECT count(*) FROM periods"); n != int64(len(files)) {
+		t.Errorf("%d files have a row, %d are there", n, len(files))
+	}
+	if n := count(t, db, "SELECT count(*) FROM blocks WHERE (period IS NULL) <> (length(data) > 0)"); n != 0 {
+		t.Errorf("%d blocks stand in both places or in none", n)
+	}
+	if bad, err := db.lostPeriods(t.Context()); len(bad) > 0 || err != nil {
+		t.Errorf("lost %v, %v", bad, err)
+	}
 }
 
 // recordAndKill starts a process that records, kills it some time after its first acknowledgement, or early, while it opens the

@@ -153,7 +153,7 @@ func (r *dayReader) read(ctx context.Context, db *DB, day time.Time) (*health.Da
 				return err
 			}
 		}
-		return eachDay(ctx, tx, r.number, from, until, r.wanted, func(_ int64, roll *rolled) error {
+		return db.eachDay(ctx, tx, r.number, from, until, r.wanted, func(_ int64, roll *rolled) error {
 			if slices.ContainsFunc(roll.series, func(s rolledSeries) bool { return int(s.id) >= r.series }) {
 				if err := r.learn(ctx, tx); err != nil {
 					return err

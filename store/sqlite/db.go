@@ -45,7 +45,8 @@ type DB struct {
 	closing  sync.RWMutex // held for reading while an op is handed over
 	closed   bool
 	finished chan struct{} // the writer has ended
-	compact  sync.Mutex    // one compaction at a time
+	compact  sync.Mutex    // one compaction, or move into files, at a time
+	held     folderHold    // by readers, against the removal of files
 	overCap  bool          // Run's: retention cannot bring the store below its size
 
 	wake    sync.Mutex
@@ -132,6 +133,9 @@ func open(ctx context.Context, dir string, o Options, ms migrations) (_ *DB, err
 		return nil, err
 	}
 	if db.opened, err = os.Stat(db.path); err != nil {
+		return nil, err
+	}
+	if err := db.openPeriods(ctx); err != nil {
 		return nil, err
 	}
 	w := &writer{db: db, targets: map[string]*writerTarget{}}
@@ -231,7 +235,7 @@ func (db *DB) Close() error {
 }
 
 func (db *DB) closeFiles() error {
-	var errs []error
+	errs := []error{db.held.close()}
 	if db.read != nil {
 		errs = append(errs, db.read.Close())
 	}

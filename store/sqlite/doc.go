@@ -1,4 +1,5 @@
-// Package sqlite is dewline's embedded store: one SQLite file in data_dir, written by one daemon, read by anyone who may.
+// Package sqlite is dewline's embedded store: one SQLite file in data_dir, and beside it immutable files with the visits of closed days, written by
+// one daemon, read by anyone who may.
 //
 // # Shape
 //
@@ -7,6 +8,9 @@
 // from a dictionary per target stand for components and series in both, and both are one format (a visit's blob is a block
 // of one visit). There is never a row per sample. Events, log entries, faults, components, cursors and what a driver
 // remembers of its BMC are plain rows, written in the transaction of their visit.
+//
+// A day's blocks move into a file in the folder periods when it has been over for a day; their rows then say where they stand. docs/decisions/retention.md
+// says in which order, and what holds whenever that is interrupted.
 //
 // When an hour closes, rollups of five minutes are made of it, with histograms, and an account of its ticks; they stay when Retention
 // drops the visits. Events, log entries and faults stay for ever.

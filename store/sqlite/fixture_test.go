@@ -33,7 +33,7 @@ type fixtureHolds struct {
 	Series   []Sample
 }
 
-func holdsOf(t *testing.T, db *DB) fixtureHolds {
+func holdsOf(t testing.TB, db *DB) fixtureHolds {
 	t.Helper()
 	var h fixtureHolds
 	var errs [7]error
@@ -155,6 +155,11 @@ func TestFixturesOfEverySchema(t *testing.T) {
 				t.Fatal(err)
 			}
 			check("once compacted")
+			moveAll(t, db)
+			if inFiles(t, db) == 0 || inRows(t, db) != 0 {
+				t.Errorf("%d blocks in files, %d in rows", inFiles(t, db), inRows(t, db))
+			}
+			check("once moved into files")
 			record(t, db, storetest.NewMachine("quiet", 4, 9).Visit(start.Add(24*time.Hour)))
 		})
 	}

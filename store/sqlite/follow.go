@@ -86,25 +86,26 @@ func (f *frame) visit(d *target) *health.Visit {
 }
 
 // blockFrames is every frame in the blocks of one target and hour.
-func blockFrames(ctx context.Context, q querier, target, hour int64) ([]*frame, error) {
+func (db *DB) blockFrames(ctx context.Context, q querier, target, hour int64) ([]*frame, error) {
 	var all []*frame
-	err := each(ctx, q, func(rows *sql.Rows) error {
-		var data []byte
-		if err := rows.Scan(&data); err != nil {
-			return err
-		}
+	err := db.eachBlock(ctx, q, target, hour, hour, func(_ int64, data []byte) error {
 		frames, err := decodeFrames(data)
 		all = append(all, frames...)
 		return err
-	}, "SELECT data FROM blocks WHERE target = ? AND hour = ? ORDER BY first_seq", target, hour)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("block of target %d, hour %d: %w", target, hour, err)
 	}
 	return all, nil
 }
 
-// snapshotTx runs f in one read transaction: what f reads belongs together, whatever is committed meanwhile.
+// snapshotTx runs f in one read transaction: what f reads belongs together, whatever is committed meanwhile, and the files that it
+// names stay until it ends.
 func (db *DB) snapshotTx(ctx context.Context, f func(tx *sql.Tx) error) error {
+	if err := db.held.enter(db.periodsDir()); err != nil {
+		return err
+	}
+	defer db.held.leave()
 	tx, err := db.read.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -170,7 +171,7 @@ func (db *DB) after(ctx context.Context, tx *sql.Tx, seq int64, limit int) ([]*h
 		if r.frame == nil {
 			in, ok := blocks[r.place]
 			if !ok {
-				frames, err := blockFrames(ctx, tx, r.target, r.hour)
+				frames, err := db.blockFrames(ctx, tx, r.target, r.hour)
 				if err != nil {
 					return nil, err
 				}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,13 +27,18 @@ func TestFillTheDisk(t *testing.T) {
 	if dir == "" {
 		t.Skip("started by TestADiskThatIsReallyFull")
 	}
-	var full, room func()
+	var full, room, fullForFiles func()
 	switch how {
 	case "tmpfs":
 		must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=6m,mode=0700"))
 		ballast := filepath.Join(dir, "ballast")
 		must(t, os.WriteFile(ballast, make([]byte, 3<<20), 0o600))
 		full, room = func() {}, func() { must(t, os.Remove(ballast)) }
+		fullForFiles = func() {
+			var s syscall.Statfs_t
+			must(t, syscall.Statfs(dir, &s))
+			must(t, os.WriteFile(ballast, make([]byte, int64(s.Bavail)*s.Bsize-4096), 0o600))
+		}
 	case "limit":
 		signal.Ignore(syscall.SIGXFSZ) // the write then fails with EFBIG
 		limit := func(n uint64) {
@@ -44,6 +50,7 @@ func TestFillTheDisk(t *testing.T) {
 		var before syscall.Rlimit
 		must(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before))
 		full, room = func() { limit(1 << 20) }, func() { limit(before.Cur) }
+		fullForFiles = func() { limit(4096) }
 	}
 	var log lockedLog
 	db, err := Open(t.Context(), dir, Options{CommitEvery: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -80,6 +87,23 @@ func TestFillTheDisk(t *testing.T) {
 	must(t, db.CompactBefore(t.Context(), at(100)))
 	if vs := storetest.All(t, db); len(vs) != stored {
 		t.Errorf("%d visits, %d were acknowledged", len(vs), stored)
+	}
+	// The file of a closed day does not fit: it is said, nothing of it stays, and nothing is lost.
+	fullForFiles()
+	if _, err := db.moveDays(t.Context(), farDay, 9); !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EFBIG) || !strings.Contains(err.Error(), "move the visits of 2026-11-23") {
+		t.Errorf("to move without room: %v", err)
+	}
+	if es, _ := os.ReadDir(db.periodsDir()); len(es) != 0 || inFiles(t, db) != 0 || inRows(t, db) == 0 {
+		t.Errorf("left %v, %d in files, %d in rows", es, inFiles(t, db), inRows(t, db))
+	}
+	if vs := storetest.All(t, db); len(vs) != stored {
+		t.Errorf("%d visits without room for a file, %d were acknowledged", len(vs), stored)
+	}
+	room()
+	_, err = db.moveDays(t.Context(), farDay, 9)
+	must(t, err)
+	if inFiles(t, db) == 0 || inRows(t, db) != 0 {
+		t.Errorf("with room: %d in files, %d in rows", inFiles(t, db), inRows(t, db))
 	}
 	integrity(t, db)
 	must(t, db.Close())

@@ -104,12 +104,7 @@ func (db *DB) hoursOfDay(ctx context.Context, tx *sql.Tx, target, day int64) ([]
 	}
 	var frames [hoursPerDay][]*frame
 	first := day * hoursPerDay
-	take := func(rows *sql.Rows) error {
-		var h int64
-		var data []byte
-		if err := rows.Scan(&h, &data); err != nil {
-			return err
-		}
+	take := func(h int64, data []byte) error {
 		f, err := decodeFrames(data)
 		if err != nil {
 			return fmt.Errorf("hour %s: %w", hourTime(h).Format(time.RFC3339), err)
@@ -117,13 +112,18 @@ func (db *DB) hoursOfDay(ctx context.Context, tx *sql.Tx, target, day int64) ([]
 		frames[h-first] = append(frames[h-first], f...)
 		return nil
 	}
-	for _, query := range [...]string{
-		"SELECT hour, data FROM blocks WHERE target = ? AND hour BETWEEN ? AND ? ORDER BY hour, first_seq",
-		"SELECT hour, data FROM fresh WHERE target = ? AND hour BETWEEN ? AND ? ORDER BY hour, seq",
-	} {
-		if err := each(ctx, tx, take, query, target, first, first+hoursPerDay-1); err != nil {
-			return nil, err
+	if err := db.eachBlock(ctx, tx, target, first, first+hoursPerDay-1, take); err != nil {
+		return nil, err
+	}
+	if err := each(ctx, tx, func(rows *sql.Rows) error {
+		var h int64
+		var data []byte
+		if err := rows.Scan(&h, &data); err != nil {
+			return err
 		}
+		return take(h, data)
+	}, "SELECT hour, data FROM fresh WHERE target = ? AND hour BETWEEN ? AND ? ORDER BY hour, seq", target, first, first+hoursPerDay-1); err != nil {
+		return nil, err
 	}
 	var out []*health.HourFacts
 	var gone uint32 // hours of which visits are gone

@@ -35,11 +35,15 @@ func TestFilesAreOurOwn(t *testing.T) {
 	var names []string
 	for _, e := range es {
 		names = append(names, e.Name())
-		if i, err := e.Info(); err != nil || i.Mode().Perm() != 0o600 {
+		mode := fs.FileMode(0o600)
+		if e.Name() == periodsName {
+			mode = fs.ModeDir | 0o700
+		}
+		if i, err := e.Info(); err != nil || i.Mode() != mode {
 			t.Errorf("%s: %v, %v", e.Name(), i.Mode(), err)
 		}
 	}
-	if want := []string{"dewline.db", "dewline.db-shm", "dewline.db-wal", "dewline.lock"}; !slices.Equal(names, want) {
+	if want := []string{"dewline.db", "dewline.db-shm", "dewline.db-wal", "dewline.lock", "periods"}; !slices.Equal(names, want) {
 		t.Errorf("files %q", names)
 	}
 	if n, err := db.Size(t.Context()); err != nil || n < 4096 {

@@ -243,7 +243,7 @@ func (db *DB) Runs(ctx context.Context) ([]Run, error) {
 	return out, nil
 }
 
-// Size is the bytes that the store's files take: database, WAL and its index.
+// Size is the bytes that the store's files take: database, WAL and its index, and the files of closed days.
 func (db *DB) Size(context.Context) (int64, error) {
 	var n int64
 	for _, suffix := range [...]string{"", "-wal", "-shm"} {
@@ -252,6 +252,19 @@ func (db *DB) Size(context.Context) (int64, error) {
 		case err == nil:
 			n += st.Size()
 		case !errors.Is(err, fs.ErrNotExist):
+			return 0, fmt.Errorf("size of store: %w", err)
+		}
+	}
+	es, err := os.ReadDir(db.periodsDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("size of store: %w", err)
+	}
+	for _, e := range es {
+		st, err := e.Info()
+		switch {
+		case err == nil && st.Mode().IsRegular():
+			n += st.Size()
+		case err != nil && !errors.Is(err, fs.ErrNotExist): // it was just removed
 			return 0, fmt.Errorf("size of store: %w", err)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type Retention struct {
 	Raw     time.Duration // age at which an hour's visits are dropped; their rollups stay. 0: never
 	Rollups time.Duration // age at which a day's rollups are dropped. 0: never
-	// MaxBytes is what the pages in use may take. It wins over both ages: beyond it the oldest hours of visits are dropped, and
+	// MaxBytes is what the pages in use and the files of closed days may take. It wins over both ages: beyond it the oldest hours of visits are dropped, and
 	// when there are no more, the oldest days of rollups. 0: no bound.
 	MaxBytes int64
 	// MaxLag is, by sink of Options.Sinks, how old a visit may become that the sink has not taken: until then it is not dropped
@@ -33,8 +33,10 @@ type RetentionState struct {
 	// PinnedSince is since when nothing is dropped, for its age or for the store's size, since an open verification rests on it; zero:
 	// there is none.
 	PinnedSince time.Time
-	Used        int64 // bytes of pages in use
-	Free        int64 // bytes of pages that new data will use
+	// LostFiles are the files of closed days that are missing or not whole: their visits cannot be read.
+	LostFiles []string
+	Used      int64 // bytes of pages in use, and of the files of closed days
+	Free      int64 // bytes of pages that new data will use
 }
 
 const (
@@ -268,7 +270,11 @@ func (db *DB) capSize(ctx context.Context, closed int64) error {
 		if err != nil {
 			return err
 		}
-		used := (all - free) * size
+		files, err := db.periodBytes(ctx)
+		if err != nil {
+			return err
+		}
+		used := (all-free)*size + files
 		if used <= limit {
 			db.setOverCap(false, used)
 			return nil
@@ -321,8 +327,12 @@ func (db *DB) shrink(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		files, err := db.periodBytes(ctx)
+		if err != nil {
+			return err
+		}
 		limit := db.o.Retention.MaxBytes
-		if free < vacuumFrom || free < all/8 && (limit <= 0 || all*size <= limit) {
+		if free < vacuumFrom || free < all/8 && (limit <= 0 || all*size+files <= limit) {
 			return nil
 		}
 		var left int64
@@ -393,7 +403,14 @@ func (db *DB) Retention(ctx context.Context) (RetentionState, error) {
 	if err != nil {
 		return fail(err)
 	}
-	s.Used, s.Free = (all-free)*size, free*size
+	files, err := db.periodBytes(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if s.LostFiles, err = db.lostPeriods(ctx); err != nil {
+		return fail(err)
+	}
+	s.Used, s.Free = (all-free)*size+files, free*size
 	return s, nil
 }
 

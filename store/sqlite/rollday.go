@@ -44,7 +44,7 @@ func (db *DB) RollupDays(ctx context.Context, id health.TargetID, from, to time.
 			if err != nil {
 				return err
 			}
-			return eachDay(ctx, tx, n, a, b, nil, func(_ int64, r *rolled) error {
+			return db.eachDay(ctx, tx, n, a, b, nil, func(_ int64, r *rolled) error {
 				for i := range r.series {
 					s := &r.series[i]
 					if int(s.id) >= len(d.series) {

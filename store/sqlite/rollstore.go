@@ -190,7 +190,7 @@ func (db *DB) makeMissing(ctx context.Context) error {
 		}
 		made := make([][]byte, len(chunk))
 		for i, p := range chunk {
-			frames, err := blockFrames(ctx, db.read, p.target, p.hour)
+			frames, err := db.blockFrames(ctx, db.read, p.target, p.hour)
 			if err != nil {
 				db.o.Log.Error("make rollup of damaged visits", "error", err)
 				continue
@@ -283,7 +283,7 @@ func (db *DB) eachRolled(ctx context.Context, id health.TargetID, c health.Compo
 		wanted := func(s uint32) bool {
 			return int(s) < len(d.series) && d.series[s].quantity == q && d.component(s) == c
 		}
-		return eachDay(ctx, tx, n, from, to, wanted, func(day int64, r *rolled) error {
+		return db.eachDay(ctx, tx, n, from, to, wanted, func(day int64, r *rolled) error {
 			for i := range r.series {
 				if s := &r.series[i]; wanted(s.id) {
 					f(day, d.series[s.id].unit, s)
@@ -295,7 +295,7 @@ func (db *DB) eachRolled(ctx context.Context, id health.TargetID, c health.Compo
 }
 
 // eachDay calls f for the rollup of each day that touches from to to, in order: with the hours that are not closed yet.
-func eachDay(ctx context.Context, q querier, target int64, from, to time.Time, wanted func(uint32) bool, f func(day int64, r *rolled) error) error {
+func (db *DB) eachDay(ctx context.Context, q querier, target int64, from, to time.Time, wanted func(uint32) bool, f func(day int64, r *rolled) error) error {
 	first, last := int64(math.MinInt64), int64(math.MaxInt64)
 	if !from.IsZero() {
 		first = from.UnixNano()
@@ -321,7 +321,7 @@ func eachDay(ctx context.Context, q querier, target int64, from, to time.Time, w
 	}
 	open := map[int64]*rolled{} // by day
 	for _, h := range hours {
-		r, err := liveRollup(ctx, q, target, h)
+		r, err := db.liveRollup(ctx, q, target, h)
 		if err != nil {
 			return err
 		}
@@ -359,7 +359,7 @@ func eachDay(ctx context.Context, q querier, target int64, from, to time.Time, w
 }
 
 // liveRollup is the rollup of an hour that has visits which are not compacted; nil if the target has none in it.
-func liveRollup(ctx context.Context, q querier, target, h int64) (*rolled, error) {
+func (db *DB) liveRollup(ctx context.Context, q querier, target, h int64) (*rolled, error) {
 	fresh, _, err := freshFrames(ctx, q, target, h)
 	if err != nil || len(fresh) == 0 {
 		return nil, err
@@ -371,7 +371,7 @@ func liveRollup(ctx context.Context, q querier, target, h int64) (*rolled, error
 	if before != nil {
 		return before.plus(rollUp(fresh, h)), nil
 	}
-	old, err := blockFrames(ctx, q, target, h)
+	old, err := db.blockFrames(ctx, q, target, h)
 	if err != nil {
 		return nil, err
 	}
@@ -419,7 +419,7 @@ func (db *DB) Ticks(ctx context.Context, id health.TargetID, from, to time.Time)
 			return err
 		}
 		none := func(uint32) bool { return false }
-		return eachDay(ctx, tx, n, from, to, none, func(day int64, r *rolled) error {
+		return db.eachDay(ctx, tx, n, from, to, none, func(day int64, r *rolled) error {
 			for _, t := range r.tickHours(day) {
 				if within(t.At, from, to) {
 					out = append(out, t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 )
@@ -45,6 +46,7 @@ func (db *DB) Run(ctx context.Context) error {
 		return fmt.Errorf("read the clock of retention: %w", err)
 	}
 	said := map[string]string{}
+	mover := periodMover{db: db, done: math.MinInt64}
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()
 	for {
@@ -65,6 +67,7 @@ func (db *DB) Run(ctx context.Context) error {
 			{"compact", func() error { return db.CompactBefore(ctx, time.Now().Add(-compactGrace)) }},
 			{"make rollups", func() error { return db.makeMissing(ctx) }},
 			{"merge rollups", func() error { return db.MergeDaysBefore(ctx, time.Now().Add(-compactGrace)) }},
+			{"move closed days into files", func() error { return mover.step(ctx, clock.now(time.Now())) }},
 			{"drop what is old", func() error {
 				now := clock.now(time.Now())
 				if err := db.saveClock(ctx, now); err != nil {
@@ -75,6 +78,7 @@ func (db *DB) Run(ctx context.Context) error {
 				}
 				return db.retain(ctx, now)
 			}},
+			{"remove files of dropped days", func() error { return db.removePeriods(ctx) }},
 			{"checkpoint", func() error { return db.checkpoint(ctx) }},
 		} {
 			err := step.do()

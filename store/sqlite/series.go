@@ -65,25 +65,23 @@ func (db *DB) series(ctx context.Context, tx *sql.Tx, n int64, c health.Componen
 		})
 	}
 	// The rows are read before they are decoded: a dictionary may have to be read in between.
-	rowsOf := func(query string, args ...any) error {
-		var all [][]byte
-		if err := each(ctx, tx, func(rows *sql.Rows) error {
-			var data []byte
-			err := rows.Scan(&data)
-			all = append(all, data)
-			return err
-		}, query, args...); err != nil {
-			return err
-		}
+	var all [][]byte
+	addAll := func() error {
 		for _, data := range all {
 			if err := add(data); err != nil {
 				return err
 			}
 		}
+		all = all[:0]
 		return nil
 	}
-	if err := rowsOf("SELECT data FROM blocks WHERE target = ? AND hour BETWEEN ? AND ? ORDER BY hour, first_seq",
-		n, hourOf(first), hourOf(last)); err != nil {
+	if err := db.eachBlock(ctx, tx, n, hourOf(first), hourOf(last), func(_ int64, data []byte) error {
+		all = append(all, data)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := addAll(); err != nil {
 		return nil, err
 	}
 	hours, err := openHours(ctx, tx, hourOf(first), hourOf(last))
@@ -91,7 +89,15 @@ func (db *DB) series(ctx context.Context, tx *sql.Tx, n int64, c health.Componen
 		return nil, err
 	}
 	for _, h := range hours {
-		if err := rowsOf("SELECT data FROM fresh WHERE hour = ? AND target = ? ORDER BY seq", h, n); err != nil {
+		if err := each(ctx, tx, func(rows *sql.Rows) error {
+			var data []byte
+			err := rows.Scan(&data)
+			all = append(all, data)
+			return err
+		}, "SELECT data FROM fresh WHERE hour = ? AND target = ? ORDER BY seq", h, n); err != nil {
+			return nil, err
+		}
+		if err := addAll(); err != nil {
 			return nil, err
 		}
 	}

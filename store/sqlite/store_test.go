@@ -26,5 +26,6 @@ func openIn(t testing.TB, dir string, o Options) *DB {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Store { return openIn(t, t.TempDir(), Options{}) })
 }

@@ -71,7 +71,7 @@ func (db *DB) WalkVisits(ctx context.Context, r Range, progress func(done, all i
 
 // hourVisits is a target's visits of an hour in order of time.
 func (db *DB) hourVisits(ctx context.Context, q querier, target, h int64) ([]*health.Visit, error) {
-	frames, err := blockFrames(ctx, q, target, h)
+	frames, err := db.blockFrames(ctx, q, target, h)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (w *writer) recorded(ctx context.Context, t *writerTarget, id string, h int
 		return seq, err
 	}
 	// Its hour is closed: the ID stands in a block, if anywhere.
-	frames, err := blockFrames(ctx, w, t.n, h)
+	frames, err := w.db.blockFrames(ctx, w, t.n, h)
 	if err != nil {
 		return 0, err
 	}
