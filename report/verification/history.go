@@ -74,7 +74,7 @@ func read(ctx context.Context, r report.Reader, t health.Target, from, to, until
 	if len(varying) == 0 {
 		varying = varyingOf(h.hours)
 	}
-	h.frozen = frozenHours(h.hours, varying)
+	h.frozen = frozenHours(slices.Concat(h.hours, h.begun), varying) // what the hour that has begun repeats was frozen in the one before
 	h.before, h.now = byID(before), byID(are)
 	o, ok := r.(report.Other)
 	if ok && slices.ContainsFunc(h.hours, func(f *health.HourFacts) bool { return f.Source.Elsewhere() }) {

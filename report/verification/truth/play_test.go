@@ -193,6 +193,29 @@ func (p player) play(ctx context.Context, s *server, from, to time.Time) (err er
 	return nil
 }
 
+// seenFrozen takes back that the BMC repeated itself where only one visit of a freeze was answered: with nothing to compare it with, nobody
+// can tell.
+func (s *server) seenFrozen() {
+	answered := func(k int) bool { return !s.ledger[k].down && !s.ledger[k].silent }
+	frozen := func(k, step int) bool {
+		for k += step; k >= 0 && k < len(s.ledger); k += step {
+			if answered(k) {
+				return s.ledger[k].frozen
+			}
+		}
+		return false
+	}
+	var alone []int
+	for k := range s.ledger {
+		if s.ledger[k].frozen && answered(k) && !frozen(k, -1) && !frozen(k, 1) {
+			alone = append(alone, k)
+		}
+	}
+	for _, k := range alone {
+		s.ledger[k].frozen = false
+	}
+}
+
 // newer are the entries of a log that were not in it before.
 func newer(before, now []bmcsim.Event) []bmcsim.Event {
 	return slices.DeleteFunc(now, func(e bmcsim.Event) bool { return slices.Contains(before, e) })

@@ -204,6 +204,7 @@ func (i *incident) run(ctx context.Context, dir string) (*outcome, error) {
 		if err := (player{db, i.rhythm}).play(ctx, s, epoch.Add(i.base.length), i.made); err != nil {
 			return nil, err
 		}
+		s.seenFrozen()
 	}
 	q := verification.Request{
 		Incident: i.found, Baseline: baseline, Soak: i.soak, GeneratedAt: i.made, Program: "truth", Attestations: i.attest, Title: "drawn incident",
