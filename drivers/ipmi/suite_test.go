@@ -1,7 +1,9 @@
 package ipmi
 
 import (
+	"math"
 	"testing"
+	"time"
 
 	"dewline/collector/collectortest"
 	"dewline/health"
@@ -97,5 +99,32 @@ func TestPrivilegeBeyondTheUserIsDenied(t *testing.T) {
 				t.Errorf("close: %v, %+v", err, srv.Stats())
 			}
 		})
+	}
+}
+
+// What of a log that is met is news can only be told by its BMC's clock: it is read with the log, once.
+func TestTheClockIsReadWithALogThatIsMet(t *testing.T) {
+	srv, err := bmcsim.ServeIPMI(bmcsim.NewMachine(bmcsim.ProfileBoard, "m", 1), bmcsim.IPMIOptions{Now: func() time.Time { return time.Now().Add(8 * time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close() })
+	c := openAt(t, srv.Addr(), func(o *Options) { o.Username, o.Password = srv.Username(), secret.New(srv.Password()) })
+	skew := func(s *health.Snapshot) (hours float64, read bool) {
+		for _, r := range s.Readings {
+			if r.Quantity == health.ClockSkew {
+				return math.Round(r.Value / 3600), true
+			}
+		}
+		return 0, false
+	}
+	req := health.Request{Tiers: health.TiersOf(health.TierEvents)}
+	s := mustRead(t, c, req)
+	if h, read := skew(s); !read || h != 8 {
+		t.Errorf("the first visit: %v hours, read %v", h, read)
+	}
+	req.Cursors, req.Memory = s.NextCursors, s.Memory
+	if _, read := skew(mustRead(t, c, req)); read {
+		t.Error("read again with each visit of the log")
 	}
 }

@@ -28,6 +28,7 @@ func TestLeakDetectorsFailWet(t *testing.T) {
 		"dry, says one that is degraded": {`"DetectorState":"OK","Status":{"State":"Degraded","Health":"OK"}`, health.Warning, nil, []health.Severity{warning}, false},
 		"unavailable":                    {`"DetectorState":"Unavailable","Status":{"State":"Enabled","Health":"OK"}`, health.Unknown, nil, []health.Severity{warning}, false},
 		"absent":                         {`"DetectorState":"Absent","Status":{"State":"Absent"}`, health.Unknown, nil, []health.Severity{warning}, false},
+		"absent in small letters":        {`"DetectorState":"absent","Status":{"State":"Enabled","Health":"OK"}`, health.Unknown, nil, []health.Severity{warning}, false},
 		"switched off":                   {`"DetectorState":"OK","Enabled":false,"Status":{"State":"Enabled","Health":"OK"}`, health.Unknown, nil, []health.Severity{warning}, false},
 		"a word that nobody knows":       {`"DetectorState":"Moist","Status":{"State":"Enabled","Health":"OK"}`, health.Unknown, nil, []health.Severity{ok}, false},
 		"no DetectorState, and its Health critical": {`"Status":{"State":"Enabled","Health":"Critical"}`, health.Critical, []health.Severity{critical}, []health.Severity{ok}, false},
