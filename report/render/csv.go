@@ -1,12 +1,14 @@
 package render
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dewline/report"
 )
@@ -14,7 +16,8 @@ import (
 // CSV writes a table for spreadsheets: a head, then every row, also those a page does not show. Texts that a spreadsheet
 // would run as a formula get an apostrophe in front; numbers stay numbers.
 func CSV(w io.Writer, t *report.Table) error {
-	out := csv.NewWriter(w)
+	var b bytes.Buffer
+	out := csv.NewWriter(&b)
 	head := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
 		head[i] = c.Key
@@ -35,8 +38,19 @@ func CSV(w io.Writer, t *report.Table) error {
 	if err := out.Error(); err != nil {
 		return fmt.Errorf("write %s.csv: %w", t.ID, err)
 	}
+	if bytes.ContainsFunc(b.Bytes(), func(r rune) bool { return r >= utf8.RuneSelf }) {
+		if _, err := io.WriteString(w, mark); err != nil {
+			return fmt.Errorf("write %s.csv: %w", t.ID, err)
+		}
+	}
+	if _, err := b.WriteTo(w); err != nil {
+		return fmt.Errorf("write %s.csv: %w", t.ID, err)
+	}
 	return nil
 }
+
+// mark stands before what is not ASCII alone: without it spreadsheets read UTF-8 as the letters of their country.
+const mark = "\ufeff"
 
 func csvValue(c report.Cell) string {
 	switch v := c.Value.(type) {

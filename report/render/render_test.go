@@ -131,6 +131,14 @@ func TestCSVIsHarmlessAndWhole(t *testing.T) {
 	if !strings.Contains(lines[2], `"'=HYPERLINK(`) || !strings.Contains(lines[1], ",22.4987654321") {
 		t.Errorf("rows %q, %q", lines[1], lines[2])
 	}
+	if strings.HasPrefix(b.String(), mark) {
+		t.Error("ASCII needs no mark")
+	}
+	b.Reset()
+	sum := &report.Table{ID: "sum", Columns: []report.Column{{Key: "sum"}}, Rows: [][]report.Cell{{report.Text("32 A × 230 V")}}}
+	if err := CSV(&b, sum); err != nil || b.String() != "\ufeffsum\n32 A × 230 V\n" {
+		t.Errorf("%q, %v: a spreadsheet must see that it is UTF-8", b.String(), err)
+	}
 }
 
 func golden(t *testing.T, name string, got []byte) {
