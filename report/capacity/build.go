@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"dewline/health"
 	"dewline/report"
@@ -35,7 +38,7 @@ func Build(ctx context.Context, r report.FleetReader, q Request) (*Report, error
 	out := &Report{
 		Version: 1, Kind: "capacity", Title: q.Title, Reference: q.Reference, GeneratedAt: q.GeneratedAt, Program: q.Program, ConfigSum: q.ConfigSum, MadeBy: q.MadeBy,
 		Source: r.Source(), Lacks: append([]report.Lack{}, r.Lacks()...), Selection: q.Selection, From: q.From, Until: q.Until, DataFrom: f.first,
-		Step: health.AlignStep.Seconds(), Servers: []Server{}, Budgets: []BudgetUsed{},
+		Step: health.AlignStep.Seconds(), Budgets: []BudgetUsed{},
 		AirLimits: AirLimits{q.Air.Edition, q.Air.Class, q.Air.Recommended, q.Air.Allowable},
 		Minimums:  Minimums{minTrendDays, minTrendValues, minDayShare, horizonFactor},
 	}
@@ -47,8 +50,19 @@ func Build(ctx context.Context, r report.FleetReader, q Request) (*Report, error
 		return nil, err
 	}
 	out.Stopped = stopped(runs, f.first, q.Until)
+	out.Servers = make([]Server, len(f.servers))
+	var g errgroup.Group // each has two trends, of four thousand slopes
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range f.servers {
+		g.Go(func() error {
+			out.Servers[i] = f.server(s)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
 	for _, s := range f.servers {
-		out.Servers = append(out.Servers, f.server(s))
 		out.Simulated = out.Simulated || s.target.Origin != health.OriginReal
 	}
 	hotSpots(out.Servers)
