@@ -24,21 +24,6 @@ func (r influxFleet) EachInventory(ctx context.Context, ids []health.TargetID, _
 	})
 }
 
-func (r influxFleet) EachFault(ctx context.Context, from, until time.Time, f func(*health.Fault) error) error {
-	var all []health.Event // a fault may have opened long before
-	if err := r.Reader.EachEvent(ctx, "", time.Time{}, until, func(e *health.Event) error { all = append(all, *e); return nil }); err != nil {
-		return err
-	}
-	for _, x := range influx.FaultsOf(all) {
-		if x := report.OpenIn(x, from, until); x != nil {
-			if err := f(x); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func (r influxFleet) EachEvent(ctx context.Context, from, until time.Time, f func(*health.Event) error) error {
 	return r.Reader.EachEvent(ctx, "", from, until, f)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,6 +57,40 @@ func TestRealFleetReadersConform(t *testing.T) {
 			if i%50 == 7 {
 				e := health.Event{ID: fmt.Sprint("e", s, "-", i), Target: m.Target.ID, Component: "fan/1", Class: health.ClassFan, Kind: health.KindDegraded, Severity: health.SeverityWarning, Transition: health.Momentary, At: at, Source: "poll"}
 				v.Events, truth.Events = append(v.Events, e), append(truth.Events, e)
+			}
+			// Of fan/1: one fault that is over before seven o'clock, one that gets worse and stays open, one that is over five hours before the end; of fan/2 one
+			// that ends after it.
+			tell := func(c health.ComponentID, opened int, tr health.Transition, severity health.Severity) {
+				id := fmt.Sprint("f", s, "-", opened)
+				e := health.Event{
+					ID: fmt.Sprint(id, tr), FaultID: id, Target: m.Target.ID, Component: c, Class: health.ClassFan, Kind: health.KindFailed, Severity: severity, Transition: tr,
+					At: at.Add(time.Duration(len(v.Events))), Source: "poll",
+				}
+				k := slices.IndexFunc(truth.Faults, func(f health.Fault) bool { return f.ID == id })
+				if k < 0 {
+					k = len(truth.Faults)
+					truth.Faults = append(truth.Faults, health.Fault{ID: id, Target: e.Target, Component: c, Class: e.Class, Kind: e.Kind, Opened: e.At})
+				}
+				f := &truth.Faults[k]
+				f.Severity, f.State, f.Changed = severity, health.Asserted, e.At
+				if tr == health.Cleared {
+					f.State, f.Cleared = tr, e.At
+				}
+				v.Events, truth.Events, v.Delta.Faults = append(v.Events, e), append(truth.Events, e), append(v.Delta.Faults, *f)
+			}
+			for _, x := range []struct {
+				i, opened int
+				c         health.ComponentID
+				tr        health.Transition
+				severity  health.Severity
+			}{
+				{5, 5, "fan/1", health.Asserted, health.SeverityWarning}, {16, 5, "fan/1", health.Cleared, health.SeverityWarning},
+				{20, 20, "fan/1", health.Asserted, health.SeverityWarning}, {20, 21, "fan/2", health.Asserted, health.SeverityCritical}, {24, 20, "fan/1", health.Escalated, health.SeverityCritical},
+				{26, 26, "fan/1", health.Asserted, health.SeverityWarning}, {145, 26, "fan/1", health.Cleared, health.SeverityWarning}, {185, 21, "fan/2", health.Cleared, health.SeverityCritical},
+			} {
+				if x.i == i {
+					tell(x.c, x.opened, x.tr, x.severity)
+				}
 			}
 			v.ID = health.VisitID(v)
 			visits = append(visits, v)

@@ -3,8 +3,10 @@ package reporttest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +96,25 @@ func Conform(t *testing.T, r report.FleetReader, truth *Fleet, from, until time.
 	}
 	if len(events) == 0 || !slices.Equal(events, told) {
 		t.Errorf("events %q, want %q", told, events)
+	}
+	for _, w := range [][2]time.Time{{from, until}, {from.Add(7 * time.Hour), until.Add(-5 * time.Hour)}} {
+		var want, got []string
+		note := func(to *[]string) func(*health.Fault) error {
+			return func(f *health.Fault) error {
+				*to = append(*to, fmt.Sprintf("%s of %s %s %s: %s, %s from %s to %s", f.ID, f.Target, f.Component, f.Kind, f.Severity, f.State, f.Opened.Sub(from), f.Cleared.Sub(from)))
+				return nil
+			}
+		}
+		if err := errors.Join(truth.EachFault(t.Context(), w[0], w[1], note(&want)), r.EachFault(t.Context(), w[0], w[1], note(&got))); err != nil {
+			t.Fatal(err)
+		}
+		if len(want) == 0 || !slices.Equal(want, got) {
+			t.Errorf("faults from %s to %s:\n%s\nwant\n%s", w[0], w[1], strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	n = 0
+	if err := r.EachFault(t.Context(), from, until, func(*health.Fault) error { n++; return stop }); !errors.Is(err, stop) || n != 1 {
+		t.Errorf("an error of the one who asks for faults: %v after %d calls", err, n)
 	}
 }
 

@@ -18,33 +18,15 @@ func (r *Reader) EachEvent(ctx context.Context, id health.TargetID, since, until
 	if id != "" {
 		where = ofTarget(id)
 	}
-	q := fmt.Sprintf("SELECT %s, %s, %s, message, rule, source, source_time, state FROM %s WHERE %s GROUP BY %s, class, %s, kind, severity",
-		fieldEventID, fieldFaultID, fieldAtStart, EventMeasurement, where+during(since, until), tagTarget, tagComponent)
+	q := fmt.Sprintf("SELECT %s FROM %s WHERE %s GROUP BY %s, class, %s, kind, severity", eventColumns, EventMeasurement, where+during(since, until), tagTarget, tagComponent)
 	var out []health.Event
 	seen := map[string]bool{}
 	if err := r.ask(ctx, []string{q}, func() { out, seen = nil, map[string]bool{} }, func(_ int, s *rows) error {
-		var severity health.Severity
-		if err := severity.UnmarshalText([]byte(s.Tags["severity"])); err != nil {
-			return final(&failure{text: EventMeasurement + ": " + err.Error()})
-		}
-		col := map[string]int{}
-		for i, c := range s.Columns {
-			col[c] = i
-		}
+		read := r.events(s)
 		for _, row := range s.Values {
-			text := func(c string) string { return get(row, col[c]).text }
-			e := health.Event{
-				ID: text(fieldEventID), Target: health.TargetID(s.Tags[tagTarget]), Component: health.ComponentID(s.Tags[tagComponent]),
-				Class: health.Class(s.Tags["class"]), Kind: health.Kind(s.Tags["kind"]), Severity: severity, Transition: health.Transition(text(fieldState)),
-				Message: text("message"), Rule: text("rule"), Source: text("source"), FaultID: text(fieldFaultID),
-				At: time.Unix(0, get(row, col["time"]).whole).UTC(), AtStart: get(row, col[fieldAtStart]).num == 1, From: r.Source(),
-			}
-			if t := text("source_time"); t != "" {
-				at, err := time.Parse(time.RFC3339Nano, t)
-				if err != nil {
-					return final(&failure{text: EventMeasurement + ": source_time: " + err.Error()})
-				}
-				e.SourceTime = at
+			e, err := read(row)
+			if err != nil {
+				return err
 			}
 			if e.ID == "" || seen[e.ID] {
 				continue
@@ -65,52 +47,6 @@ func (r *Reader) EachEvent(ctx context.Context, id health.TargetID, since, until
 		}
 	}
 	return nil
-}
-
-// FaultsOf is the faults that events tell of, in the order in which they opened. The events are all there are, in order of time. An event that does not
-// say which fault it belongs to ends the one of its component and kind that opened last; one of a fault whose beginning is not told begins it.
-func FaultsOf(events []health.Event) []health.Fault {
-	var out []health.Fault
-	byID := map[string]int{}
-	last := func(e *health.Event) int {
-		for i, f := range slices.Backward(out) {
-			if !f.Closed() && f.Target == e.Target && f.Component == e.Component && f.Kind == e.Kind {
-				return i
-			}
-		}
-		return -1
-	}
-	for i := range events {
-		e := &events[i]
-		if e.Transition == health.Momentary {
-			continue
-		}
-		k, known := byID[e.FaultID]
-		if !known || e.FaultID == "" {
-			k = -1
-			if e.FaultID == "" && e.Transition != health.Asserted {
-				k = last(e)
-			}
-		}
-		if k < 0 {
-			id := cmp.Or(e.FaultID, e.ID)
-			byID[id] = len(out)
-			out = append(out, health.Fault{
-				ID: id, Target: e.Target, Component: e.Component, Class: e.Class, Kind: e.Kind, Severity: e.Severity, State: health.Asserted, Rule: e.Rule,
-				Message: e.Message, Opened: e.At, Changed: e.At, AtStart: e.AtStart,
-			})
-			k = len(out) - 1
-		}
-		f := &out[k]
-		f.Changed = e.At
-		switch e.Transition {
-		case health.Cleared, health.Unmonitored:
-			f.State, f.Cleared = e.Transition, e.At
-		case health.Asserted, health.Escalated, health.Deescalated:
-			f.State, f.Cleared, f.Severity = health.Asserted, time.Time{}, e.Severity
-		}
-	}
-	return out
 }
 
 // Rollups is the five-minute rollups of one quantity of a component that begin from <= At < to, in order of time.
