@@ -1,6 +1,8 @@
 package capacity
 
 import (
+	"math"
+
 	"dewline/health"
 	"dewline/report"
 )
@@ -23,6 +25,7 @@ type Cooling struct {
 	Outside     Outside  `json:"outside"`
 	Duty        *Spread  `json:"fan_duty_percent,omitempty"` // of the mean of its fans
 	DutyTrend   *Trend   `json:"fan_duty_trend,omitempty"`
+	Warmest     *Warmest `json:"fan_duty_at_warmest,omitempty"` // nil: the inlet or the fans were never read
 	// Hot is how far P95 is above the median of the servers in its rack; nil: there are fewer than three to compare.
 	Hot *float64 `json:"above_rack_kelvin,omitempty"`
 }
@@ -46,6 +49,7 @@ type airTally struct {
 	warm, moist                int // steps that could be judged
 	outside                    [4]int
 	days                       []dayValue // of the fans
+	warmest                    warmTally
 }
 
 func (e Envelope) warm(v float64) bool { return v < e.Low || v > e.High }
@@ -82,8 +86,11 @@ func (a *airTally) day(s *server, x *health.DayFacts, from, until int) {
 			count(&a.outside[3], air.HasAllowable && air.Allowable.moist(v, at(rh, i)))
 		}
 	}
-	values = s.fans(x, from, until, scratch[:0])
+	var both [health.StepsPerDay]float64
+	duty := s.fans(x, from, until, &both)
+	values = known(scratch[:0], duty)
 	a.duty.add(values)
+	a.warmest.day(inlet, duty)
 	if float64(len(values)) >= minDayShare*float64(health.StepsPerDay) {
 		sum := 0.0
 		for _, v := range values {
@@ -103,30 +110,34 @@ func known(to, of []float64) []float64 {
 	return to
 }
 
-// fans appends the mean duty of those fans that were read, of each step in which one was.
-func (s *server) fans(x *health.DayFacts, from, until int, to []float64) []float64 {
+// fans is the mean duty of those fans that were read, of each step from one to another; NaN where none was, nil if none was in any.
+func (s *server) fans(x *health.DayFacts, from, until int, to *[health.StepsPerDay]float64) []float64 {
 	if len(s.duties) == 1 {
 		if one := x.Aligned[s.duties[0]]; one != nil {
-			to = known(to, one[from:until])
+			return one[from:until]
 		}
-		return to
+		return nil
 	}
-	var sums [health.StepsPerDay]float64
 	var read [health.StepsPerDay]int
+	any := false
 	for _, k := range s.duties {
 		for i, v := range x.Aligned[k] {
 			if v == v { // not NaN
-				sums[i] += v
+				to[i] += v
 				read[i]++
+				any = true
 			}
 		}
 	}
-	for i := from; i < until; i++ {
-		if read[i] > 0 {
-			to = append(to, sums[i]/float64(read[i]))
+	if !any {
+		return nil
+	}
+	for i, n := range read {
+		if to[i] /= float64(n); n == 0 {
+			to[i] = math.NaN()
 		}
 	}
-	return to
+	return to[from:until]
 }
 
 func count(n *int, yes bool) {
@@ -179,6 +190,7 @@ func (a *airTally) figures(s *server, f *fleet) Cooling {
 	if out.Duty != nil {
 		out.DutyTrend = trendOf(a.days, f.q.Until)
 	}
+	out.Warmest = a.warmest.figure(&a.duty)
 	return out
 }
 

@@ -241,6 +241,23 @@ func (o *oracle) cooling(m *reporttest.Machine, path string) {
 	if len(real(duty)) > 0 {
 		o.trend(path+".fan_duty_trend", perDay(duty, meanOfV))
 	}
+	if len(real(duty)) == 0 || len(real(in)) == 0 {
+		return
+	}
+	tenths := func(v float64) float64 { return math.Round(10 * v) }
+	from := tenths(p95Of(real(in)))
+	var warmest []float64
+	for k := range in {
+		if tenths(in[k]) >= from && !math.IsNaN(duty[k]) {
+			warmest = append(warmest, duty[k])
+		}
+	}
+	path += ".fan_duty_at_warmest"
+	o.put(path+".inlet_from_celsius", from/10)
+	o.put(path+".n", float64(len(warmest)))
+	if len(warmest) >= 60 {
+		o.about(path+".p95_percent", p95Of(warmest), bin*p95Of(warmest))
+	}
 }
 
 // group puts a group of n members whose draws are given.

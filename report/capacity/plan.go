@@ -86,6 +86,7 @@ func plan(ctx context.Context, r report.FleetReader, q *Request) (*fleet, error)
 		}
 		t := targets[id]
 		s := &server{target: t, limits: &q.Air, query: health.DayQuery{Target: t.ID}, inlet: -1, dew: -1, humidity: -1}
+		s.air.warmest.most = int(q.Until.Sub(q.From) / health.AlignStep)
 		f.hold(s, facts)
 		s.choose(facts)
 		f.servers = append(f.servers, s)

@@ -12,6 +12,8 @@ import (
 func (w writer) cooling() report.Section {
 	table := w.table("cooling", "server", "rack", "position>", "inlet_sensor*1.4", "p50_celsius>", "p95_celsius>", "p99_celsius>", "max_celsius>", "steps>", "sampling_seconds>", "headroom_kelvin>", "above_rack>", "duty_p95>", "duty_trend>")
 	table.Note = w.Say("cooling.note", hotBy)
+	fans := w.table("fans", "server", "rack", "duty_p50>", "duty_p95>", "duty_max>", "steps>", "inlet_from>", "warmest_steps>", "warmest_duty_p95>")
+	fans.Note = w.Say("fans.note", minWarmest)
 	outside := w.table("envelopes", "server", "rack", "judged_hours>", "outside_recommended_hours>", "outside_allowable_hours>", "moisture_judged_hours>", "moisture_outside_recommended_hours>", "moisture_outside_allowable_hours>")
 	a := w.r.AirLimits
 	outside.Note = w.Say("envelopes.note", a.Edition, a.Class)
@@ -46,6 +48,13 @@ func (w writer) cooling() report.Section {
 			text(s.Target), text(s.Rack), position, text(c.InletOf), figure(c.Inlet, p50), figure(c.Inlet, p95), figure(c.Inlet, p99), figure(c.Inlet, most), samples(c.Inlet), sampling, room, above,
 			figure(c.Duty, p95), w.trend(c.DutyTrend)[0],
 		})
+		if c.Duty != nil {
+			row := []report.Cell{text(s.Target), text(s.Rack), figure(c.Duty, p50), figure(c.Duty, p95), figure(c.Duty, most), samples(c.Duty), report.None(), report.None(), report.None()}
+			if x := c.Warmest; x != nil {
+				row = append(row[:6], report.Number(x.From), report.Count(x.N), number(x.Duty))
+			}
+			fans.Rows = append(fans.Rows, row)
+		}
 		o := c.Outside
 		hours := func(v *float64) report.Cell {
 			cell := number(v)
@@ -93,7 +102,7 @@ func (w writer) cooling() report.Section {
 	if len(chart.Rows) > 0 {
 		blocks = append(blocks, report.Chart{ID: "inlet", Title: w.Say("cchart.inlet"), Figure: chart, Caption: w.Say("cchart.inlet.caption")})
 	}
-	return w.section("cooling", true, append(blocks, table, outside, air)...)
+	return w.section("cooling", true, append(blocks, table, fans, outside, air)...)
 }
 
 func (w writer) drives() report.Section {
