@@ -297,6 +297,51 @@ func TestNodesOfOneChassis(t *testing.T) {
 	}
 }
 
+// TestAirAboveTheLimitIsOnTheFirstPage: what a table tells in red, whoever reads the first page alone must know.
+func TestAirAboveTheLimitIsOnTheFirstPage(t *testing.T) {
+	f, q := room(3, 12, func(int, int) bool { return false })
+	q.Air = Air{Class: "A2", HasAllowable: true, Allowable: Envelope{10, 35, -12, 21, 0, 80}}
+	for i, values := range [][2]float64{{24, 22.5}, {36, 20}} { // nothing is read of the third
+		for k := range 12 {
+			at := dawn.Add(time.Duration(k) * health.AlignStep)
+			f.Machines[i].Read(inlet, health.ClassTemperature, at, values[0])
+			f.Machines[i].Read(dew, health.ClassHumidity, at, values[1])
+		}
+	}
+	rep, err := Build(t.Context(), f, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := rep.Servers[0].Cooling.DewHeadroom; h == nil || *h >= 0 || rep.Servers[2].Cooling.DewHeadroom != nil {
+		t.Fatalf("headroom of the dew point %+v", rep.Servers[0].Cooling)
+	}
+	for lang, want := range map[string][2]string{
+		"en": {"servers (1) in air above the dew-point limit of class A2 at P99: s-00", "servers (1) above the inlet limit of class A2 at P99: s-01"},
+		"id": {"server (1) dalam udara di atas batas titik embun kelas A2 pada P99: s-00", "server (1) di atas batas udara masuk kelas A2 pada P99: s-01"},
+	} {
+		texts, err := report.TextsIn(lang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for _, b := range rep.Document(texts).Sections[0].Blocks {
+			if x, ok := b.(report.Table); ok {
+				for _, r := range x.Rows {
+					if r[0].Value == "watch" {
+						said = append(said, r[1].Text)
+					}
+				}
+			}
+		}
+		if !slices.Contains(said, want[0]) || !slices.Contains(said, want[1]) {
+			t.Errorf("%s: to watch on the first page: %q, want %q", lang, said, want)
+		}
+	}
+	if k := slices.IndexFunc(rep.Decision.Watch, func(n Note) bool { return n.Key == "watch.dew_point" }); k < 0 || rep.Decision.Watch[k].Detail == "" {
+		t.Errorf("watch: %+v", rep.Decision.Watch)
+	}
+}
+
 func TestCoveredTimeCountsOverlapsOnce(t *testing.T) {
 	at := func(h int) time.Time { return dawn.Add(time.Duration(h) * time.Hour) }
 	if got := covered([]span{{at(5), at(9)}, {at(0), at(3)}, {at(2), at(6)}, {at(20), at(21)}, {at(7), at(8)}}); got != 10*time.Hour {

@@ -144,7 +144,7 @@ func (out *Report) decideServers(d *Decision) {
 	if len(errs) > 0 {
 		d.Retire = append(d.Retire, note("retire.errors", len(errs), some(errs)))
 	}
-	var hot, high []string
+	var hot, high, moist []string
 	for i := range out.Servers {
 		c := &out.Servers[i].Cooling
 		if c.Hot != nil && *c.Hot >= hotBy {
@@ -153,9 +153,15 @@ func (out *Report) decideServers(d *Decision) {
 		if c.Headroom != nil && *c.Headroom < 0 {
 			high = append(high, string(out.Servers[i].Target))
 		}
+		if c.DewHeadroom != nil && *c.DewHeadroom < 0 {
+			moist = append(moist, string(out.Servers[i].Target))
+		}
 	}
 	if len(high) > 0 {
 		d.Watch = append(d.Watch, note("watch.inlet", len(high), out.AirLimits.Class, some(high)))
+	}
+	if len(moist) > 0 {
+		d.Watch = append(d.Watch, note("watch.dew_point", len(moist), out.AirLimits.Class, some(moist)))
 	}
 	if len(hot) > 0 {
 		d.Watch = append(d.Watch, note("watch.hot", len(hot), some(hot)))

@@ -33,9 +33,12 @@ func (w writer) cooling() report.Section {
 		if s.Position > 0 {
 			position = report.Count(s.Position)
 		}
-		room, above := number(c.Headroom), number(c.Hot)
+		room, above, dry := number(c.Headroom), number(c.Hot), number(c.DewHeadroom)
 		if c.Headroom != nil && *c.Headroom < 0 {
 			room.Tone = report.Bad
+		}
+		if c.DewHeadroom != nil && *c.DewHeadroom < 0 {
+			dry.Tone = report.Bad
 		}
 		if c.Hot != nil && *c.Hot >= hotBy {
 			above.Tone = report.Notice
@@ -75,7 +78,7 @@ func (w writer) cooling() report.Section {
 			sensor = report.Cell{Text: w.Say("computed", c.DewPointOf), Value: c.DewPointOf}
 		}
 		air.Rows = append(air.Rows, []report.Cell{
-			text(s.Target), text(s.Rack), sensor, figure(c.DewPoint, p99), number(c.DewHeadroom), figure(c.Humidity, least), figure(c.Humidity, p99), figure(c.Margin, least), figure(c.Margin, p50), samples(c.DewPoint),
+			text(s.Target), text(s.Rack), sensor, figure(c.DewPoint, p99), dry, figure(c.Humidity, least), figure(c.Humidity, p99), figure(c.Margin, least), figure(c.Margin, p50), samples(c.DewPoint),
 		})
 		if len(chart.Rows) < bars && s.Rack != "" {
 			name := s.Rack
