@@ -285,6 +285,9 @@ func (v *visit) run(ctx context.Context) error {
 		if ok && v.mem.SDR != nil {
 			ok = note(v.readThresholds(ctx))
 		}
+		if ok {
+			ok = note(v.readPowerLimit(ctx))
+		}
 		if !ok {
 			v.gap(health.Gap{Part: "inventory", Place: placeFRU, Reason: health.ReasonFor(first), Error: clip(errorText(first))})
 		}

@@ -1,5 +1,5 @@
 // Package ipmi reads a BMC over IPMI 2.0 (RMCP+, "lanplus"): sensors by their data records, the system event log with a
-// cursor, chassis status, FRU identity and DCMI power. It only reads; it changes nothing in a BMC but its own session.
+// cursor, chassis status, FRU identity, DCMI power and its limit. It only reads; it changes nothing in a BMC but its own session.
 //
 // The session layer is our own, on the codecs of github.com/bougou/go-ipmi; docs/decisions/ipmi-session.md says why.
 // From the bottom up:

@@ -37,6 +37,9 @@ func Learned(raw json.RawMessage) (health.Learned, bool) {
 		fact("fru_chunk", "%d bytes at once", m.FRUChunk)
 	}
 	fact("dcmi", "%s", map[int]string{0: "not asked yet", 1: "gives power readings", 2: "gives no power readings"}[m.DCMI])
+	if m.DCMILimit != dcmiUnknown {
+		fact("dcmi_limit", "%s", map[int]string{dcmiYes: "tells of its power limit", dcmiNo: "tells of no power limit"}[m.DCMILimit])
+	}
 	fact("thresholds", "known of %d sensors", len(m.Thresholds))
 	if s := m.Slow; s != nil {
 		l.Slow = append(l.Slow, health.SlowPart{

@@ -22,6 +22,7 @@ const (
 
 // Completion codes (IPMI 2.0 table 5-2) that decide what comes next.
 const (
+	codeNoPowerLimit    = 0x80 // of DCMI Get Power Limit alone
 	codeNodeBusy        = 0xc0
 	codeInvalidCommand  = 0xc1
 	codeInvalidForLUN   = 0xc2

@@ -34,6 +34,8 @@ type memory struct {
 	Leaks map[string]uint16 `json:"leaks,omitempty"`
 	// DCMI: 0 not asked, 1 gives power readings, 2 does not.
 	DCMI int `json:"dcmi,omitempty"`
+	// DCMILimit: 0 not asked, 1 tells of its power limit, 2 does not.
+	DCMILimit int `json:"dcmi_limit,omitempty"`
 	// FRUChunk is how many bytes of FRU data the BMC returns at once, 0 before it was asked.
 	FRUChunk int `json:"fru_chunk,omitempty"`
 	// Slow: its sensors are read in turn; nil: all of them with every readings visit.
@@ -53,7 +55,7 @@ func (m *memory) under(firmware string) (changed bool) {
 	changed = m.Firmware != ""
 	m.Firmware = firmware
 	if changed {
-		m.DCMI, m.FRUChunk, m.Slow, m.SlowFRUs = 0, 0, nil, nil
+		m.DCMI, m.DCMILimit, m.FRUChunk, m.Slow, m.SlowFRUs = 0, 0, 0, nil, nil
 		if m.SDR != nil {
 			m.SDR.Chunk, m.SDR.Stamp = wholeRecord, stamp{} // read again at the next comparison
 		}

@@ -8,6 +8,7 @@ import (
 // Completion codes (IPMI v2.0 table 5-2).
 const (
 	ccOK            = 0x00
+	ccNoPowerLimit  = 0x80 // of DCMI Get Power Limit
 	ccPrivLimit     = 0x81 // of Set Session Privilege Level
 	ccBusy          = 0xc0
 	ccInvalid       = 0xc1
@@ -223,7 +224,7 @@ func (s *IPMIServer) chassisStatus() []byte {
 	return []byte{0x20 | power, 0, misc, 0} // restore policy: previous state
 }
 
-// dcmi answers Get DCMI Capabilities Info and Get Power Reading.
+// dcmi answers Get DCMI Capabilities Info, Get Power Reading and Get Power Limit.
 func (s *IPMIServer) dcmi(cmd byte, d []byte) (byte, []byte) {
 	switch cmd {
 	case 0x01:
@@ -260,6 +261,17 @@ func (s *IPMIServer) dcmi(cmd byte, d []byte) (byte, []byte) {
 		out = binary.LittleEndian.AppendUint32(out, uint32(now.Unix()))
 		out = binary.LittleEndian.AppendUint32(out, 1000) // ms
 		return ccOK, append(out, 0x40)                    // measurement is active
+	case 0x03:
+		if len(d) < 3 {
+			return ccLength, nil
+		}
+		w := s.state().PowerLimitWatts
+		if w <= 0 {
+			return ccNoPowerLimit, nil
+		}
+		out := binary.LittleEndian.AppendUint16([]byte{dcmiGroup, 0, 0, 0x11}, uint16(w)) // beyond it: an entry in the log
+		out = binary.LittleEndian.AppendUint32(out, 1000)                                 // ms to correct it
+		return ccOK, append(out, 0, 0, 1, 0)                                              // s between samples
 	}
 	return ccInvalid, nil
 }

@@ -233,6 +233,10 @@ func checkRest(t *testing.T, i ipmitool, m *Machine) {
 	if d := i.run("dcmi", "power", "reading"); !strings.Contains(d, fmt.Sprintf("%.0f Watts", st.PowerWatts)) || !strings.Contains(d, "activated") {
 		t.Errorf("DCMI power of %v W:\n%s", st.PowerWatts, d)
 	}
+	m.SetPowerLimit(450)
+	if d := i.run("dcmi", "power", "get_limit"); !regexp.MustCompile(`Power Limit: +450 Watts`).MatchString(d) || !regexp.MustCompile(`(?i)power limit active`).MatchString(d) {
+		t.Errorf("DCMI power limit of 450 W:\n%s", d)
+	}
 	// ipmitool guesses the byte order of a GUID; both of its guesses are the sixteen bytes that were sent.
 	back := slices.Clone(m.id.guid[:])
 	slices.Reverse(back)

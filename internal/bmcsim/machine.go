@@ -85,6 +85,7 @@ type Machine struct {
 	rhAlarm   int // 0 normal, 1 above caution, 2 above critical
 	load      float64
 	heat      float64 // of the processors, beyond what their load makes, kelvin
+	limit     float64 // of its power, 0: none is set
 	frozen    *State  // what is repeated while the sensor task hangs
 	log       eventLog
 }
@@ -372,6 +373,11 @@ func (m *Machine) SetRoom(tempC, rh float64) {
 // SetInletOffset sets how much warmer (or, below 0, colder) than the room the air at the inlet is, in kelvin.
 func (m *Machine) SetInletOffset(kelvin float64) {
 	m.change(func(time.Time) { m.inletOff = kelvin })
+}
+
+// SetPowerLimit makes the BMC tell of a power limit that is in force; 0 ends it. The machine draws what it draws.
+func (m *Machine) SetPowerLimit(watts float64) {
+	m.change(func(time.Time) { m.limit = watts })
 }
 
 // HostOff powers the host off; the BMC stays up.

@@ -24,6 +24,7 @@ type State struct {
 	Volts12, Volts5   float64 // valid with the host on
 	Volts33Standby    float64
 	PowerWatts        float64 // what the machine draws from the mains
+	PowerLimitWatts   float64 // that is in force, 0: none
 	EnergyKWh         float64
 
 	FanRedundant, PSURedundant bool
@@ -161,6 +162,7 @@ func (m *Machine) stateOfFans(s *State, n noise, load float64) {
 }
 
 func (m *Machine) stateOfPower(s *State, n noise, load float64) {
+	s.PowerLimitWatts = m.limit
 	good := 0
 	for _, p := range m.psus {
 		if !p.failed && !p.absent && !p.inputLost {

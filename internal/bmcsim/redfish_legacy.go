@@ -89,6 +89,14 @@ func (b *treeBuilder) ifOn(v float64) any {
 	return v
 }
 
+// aboveZero is a number, or null for 0.
+func aboveZero(v float64) any {
+	if v <= 0 {
+		return nil
+	}
+	return v
+}
+
 // power is the deprecated Power document.
 func (b *treeBuilder) power() {
 	p := b.ids.chassis + "/Power"
@@ -113,7 +121,7 @@ func (b *treeBuilder) power() {
 		return doc{
 			"PowerControl": []any{doc{
 				"@odata.id": p + "#/PowerControl/0", "MemberId": "0", "Name": "System Power Control", "PowerConsumedWatts": b.s.PowerWatts,
-				"PowerCapacityWatts": 1100 * len(supplies), "PowerLimit": doc{"LimitInWatts": nil},
+				"PowerCapacityWatts": 1100 * len(supplies), "PowerLimit": doc{"LimitInWatts": aboveZero(b.s.PowerLimitWatts)},
 				"PowerMetrics": doc{"IntervalInMin": 1, "AverageConsumedWatts": b.s.PowerWatts, "MaxConsumedWatts": b.s.PowerWatts + 5, "MinConsumedWatts": max(b.s.PowerWatts-5, 0)},
 			}},
 			"PowerSupplies": supplies, "PowerSupplies@odata.count": len(supplies), "Voltages": volts, "Voltages@odata.count": len(volts),

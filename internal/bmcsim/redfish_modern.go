@@ -105,6 +105,9 @@ func (b *treeBuilder) sensors() {
 			"PowerWatts":         doc{"DataSourceUri": p + "/power_total", "Reading": b.s.PowerWatts},
 			"EnergykWh":          doc{"DataSourceUri": p + "/energy_total", "Reading": b.s.EnergyKWh},
 		}
+		if w := b.s.PowerLimitWatts; w > 0 {
+			d["PowerLimitWatts"] = doc{"SetPoint": w, "ControlMode": "Automatic"}
+		}
 		if b.p.Room {
 			d["HumidityPercent"] = doc{"DataSourceUri": p + "/humidity_room", "Reading": round(b.s.RoomRH, 2)}
 		}

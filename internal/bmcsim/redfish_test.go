@@ -256,6 +256,31 @@ func TestLongLogsArePagedAndClearedOnesStartAnew(t *testing.T) {
 	}
 }
 
+func TestAPowerLimitIsToldWhileItIsInForce(t *testing.T) {
+	for _, p := range []Profile{ProfileLegacy, ProfileModern, ProfileMixed} {
+		m := testMachine(p)
+		_, c := serveMachine(t, m, RedfishOptions{})
+		for _, watts := range []float64{0, 450, 0} {
+			m.SetPowerLimit(watts)
+			var told []any
+			for _, d := range walk(c) {
+				if l, ok := d["PowerLimitWatts"].(map[string]any); ok {
+					told = append(told, l["SetPoint"])
+				}
+				controls, _ := d["PowerControl"].([]any)
+				for _, x := range controls {
+					if l := x.(map[string]any)["PowerLimit"].(map[string]any)["LimitInWatts"]; l != nil {
+						told = append(told, l)
+					}
+				}
+			}
+			if watts == 0 && len(told) > 0 || watts > 0 && (len(told) == 0 || slices.ContainsFunc(told, func(v any) bool { return v != watts })) {
+				t.Errorf("%s with a limit of %v W tells %v", p.Name, watts, told)
+			}
+		}
+	}
+}
+
 func TestTheSameSeedGivesTheSameMachine(t *testing.T) {
 	a, b := testMachine(ProfileModern), testMachine(ProfileModern)
 	sa, sb := a.At(testTime), b.At(testTime)
