@@ -149,8 +149,11 @@ func sameShape(t *testing.T, live, replayed *pollDoc) {
 	}
 }
 
+// spoiled is a machine with faults of an hour ago: what came in the second of a visit may be history or news, by the roundings of two clocks.
 func spoiled(p bmcsim.Profile, name string) *bmcsim.Machine {
 	m := bmcsim.NewMachine(p, name, 7)
+	m.SetClock(func() time.Time { return time.Now().Add(-time.Hour) })
+	defer m.SetClock(time.Now)
 	m.FailFan(1)
 	m.PredictDrive(0)
 	m.WetLeak(0)
