@@ -354,6 +354,9 @@ func TestScheduledBackupsShareClosedDays(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if err := db.SetSinkCursor(t.Context(), "influxdb", 0); err != nil { // it has everything before it
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- db.Run(ctx) }()
@@ -402,7 +405,12 @@ func TestScheduledBackupsShareClosedDays(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, got, stderr := runProgram(t, "export", "--data-dir", back, "--what", "readings")
-		_, status, _ := runProgram(t, "status", "--data-dir", back)
+		codeOfStatus, status, _ := runProgram(t, "status", "--data-dir", back)
+		_, inJSON, _ := runProgram(t, "status", "--data-dir", back, "-o", "json")
+		unknown := strings.Contains(status, "how far influxdb is behind is NOT KNOWN") && strings.Contains(inJSON, `"lag_seconds":{},"lag_unknown":{"influxdb":"`)
+		if codeOfStatus != exitOK || unknown == with || !strings.Contains(status, "influxdb") {
+			t.Errorf("status, with its folder %v: exit %d, %s%s", with, codeOfStatus, status, inJSON)
+		}
 		lost := strings.Contains(status, "FILE OF CLOSED DAYS LOST: readings of 1999-12-29")
 		switch {
 		case with && (code != exitOK || got != want || stderr != "" || lost):

@@ -50,9 +50,11 @@ type collectorDoc struct {
 }
 
 type collectorStatus struct {
-	LagSeconds  map[string]float64 `json:"lag_seconds"`
-	Quarantined int                `json:"quarantined"`
-	StoreBytes  int64              `json:"store_bytes"`
+	LagSeconds map[string]float64 `json:"lag_seconds"`
+	// LagUnknown is why it cannot be told how far a sink is behind: such a sink is not in LagSeconds.
+	LagUnknown  map[string]string `json:"lag_unknown"`
+	Quarantined int               `json:"quarantined"`
+	StoreBytes  int64             `json:"store_bytes"`
 	// LostFiles are files of closed days that are missing or cut short: their visits cannot be read.
 	LostFiles []string `json:"lost_files"`
 	// Unmapped is how many log entries of severity warning or critical no table knows: events of kind unknown.
@@ -193,21 +195,26 @@ func newStatusDoc(s sqlite.Status) statusDoc {
 	return d
 }
 
-// newCollectorStatus tells how far each sink is behind: the age of the oldest visit it has not taken, 0 for none.
+// newCollectorStatus tells how far each sink is behind: the age of the oldest visit it has not taken, 0 for none. If that visit is lost or damaged
+// the age is unknown, and the rest is told.
 func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, error) {
-	c := &collectorStatus{LagSeconds: map[string]float64{}, GivenUp: map[string]int64{}, QuarantineDropped: map[string]int64{}}
+	c := &collectorStatus{LagSeconds: map[string]float64{}, LagUnknown: map[string]string{}, GivenUp: map[string]int64{}, QuarantineDropped: map[string]int64{}}
 	sinks, err := db.Sinks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range sinks {
+		c.GivenUp[s.Name], c.QuarantineDropped[s.Name] = s.GivenUp, s.Dropped
 		next, err := db.After(ctx, s.Cursor, 1)
-		if err != nil {
+		switch {
+		case errors.Is(err, sqlite.ErrCorrupt):
+			c.LagUnknown[s.Name] = err.Error()
+		case err != nil:
 			return nil, err
-		}
-		c.LagSeconds[s.Name], c.GivenUp[s.Name], c.QuarantineDropped[s.Name] = 0, s.GivenUp, s.Dropped
-		if len(next) > 0 {
+		case len(next) > 0:
 			c.LagSeconds[s.Name] = max(0, time.Since(next[0].At()).Seconds())
+		default:
+			c.LagSeconds[s.Name] = 0
 		}
 	}
 	if c.Quarantined, err = db.Quarantined(ctx); err != nil {
@@ -275,6 +282,9 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 		fmt.Fprintf(p.stdout, ", %s refused by %s and kept in quarantine (`dewline quarantine`)", count(c.Quarantined, "point"), influx.DefaultName)
 	}
 	fmt.Fprintln(p.stdout)
+	for _, name := range slices.Sorted(maps.Keys(c.LagUnknown)) {
+		fmt.Fprintln(p.stdout, cellText(fmt.Sprintf("how far %s is behind is NOT KNOWN, and it gets nothing until this is mended: %s", name, c.LagUnknown[name])))
+	}
 	if c.Unmapped > 0 {
 		what := "log entries"
 		if c.Unmapped == 1 {
