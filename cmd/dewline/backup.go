@@ -192,7 +192,7 @@ func (k *backupKeeper) make(ctx context.Context, now time.Time) (next time.Time)
 	}
 	before := k.state.Error
 	next = k.c.Schedule.Next(now, "", 0)
-	if err != nil && path != "" { // a second one would lack the same
+	if err != nil && path != "" { // a second one would lack the same, and push out another that is older
 		k.state.Last, k.state.Path, k.state.Bytes = now, path, size
 	}
 	switch {
@@ -212,8 +212,10 @@ func (k *backupKeeper) make(ctx context.Context, now time.Time) (next time.Time)
 		}
 		if before == "" {
 			text := "no backup is made"
-			if path != "" {
+			if errors.Is(err, sqlite.ErrLacking) {
 				text = "a backup is made, but is not whole"
+			} else if path != "" {
+				text = "a backup is made, but what is old cannot be removed"
 			}
 			k.log.Error(text, "error", err, "next_try", next)
 		} else {
@@ -247,7 +249,7 @@ func (k *backupKeeper) once(ctx context.Context, now time.Time) (path string, si
 		return "", 0, lacking
 	}
 	if err := prune(ctx, k.c.Path, k.c.Keep, path); err != nil {
-		return "", 0, fmt.Errorf("remove old backups: %w", err)
+		return path, size, errors.Join(lacking, fmt.Errorf("remove old backups: %w", err))
 	}
 	return path, size, lacking
 }

@@ -373,6 +373,21 @@ func TestScheduledBackupsShareClosedDays(t *testing.T) {
 				t.Fatal(k.state.Error)
 			}
 		}
+		// One that is made counts, though what is old cannot be removed: another every 15 minutes would push all days out.
+		wal := k.state.Path + "-wal"
+		if err := os.WriteFile(wal, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now := day1.Add(3 * 24 * time.Hour)
+		if next := k.make(t.Context(), now); !next.Equal(spec.Next(now, "", 0)) || !strings.Contains(k.state.Error, "may be in use") || !k.state.Last.Equal(now) {
+			t.Errorf("next %v, %+v", next, k.state)
+		}
+		if err := os.Remove(wal); err != nil {
+			t.Fatal(err)
+		}
+		if k.make(t.Context(), now.Add(time.Hour)); k.state.Error != "" {
+			t.Fatal(k.state.Error)
+		}
 	})
 	made, err := backups(folder)
 	shared, errShared := os.ReadDir(filepath.Join(folder, "periods"))
