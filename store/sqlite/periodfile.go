@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash"
 	"hash/crc32"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 )
 
@@ -120,7 +120,7 @@ func eachFiled(path string, f func(*filed) error) error {
 		b := readHeader(h, at)
 		b.data = make([]byte, size)
 		if _, err := io.ReadFull(r, b.data); err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
+			return corrupt("%s, block at %d: %v", path, at, err)
 		}
 		if string(b.header()) != string(h) {
 			return corrupt("%s, block at %d: checksum does not match", path, at)
@@ -176,6 +176,8 @@ func (r *periodReader) fill(b *filed, name string, place, size int64) error {
 		f, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return corrupt("%s, which holds visits of %s, is missing", path, hourTime(b.hour).Format(time.DateOnly))
+		} else if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) { // not those that pass, as of too many open files
+			return corrupt("%v: it holds visits of %s", err, hourTime(b.hour).Format(time.DateOnly))
 		} else if err != nil {
 			return err
 		}
@@ -187,8 +189,8 @@ func (r *periodReader) fill(b *filed, name string, place, size int64) error {
 	buf := make([]byte, blockHeader+size)
 	if _, err := r.f.ReadAt(buf, place); errors.Is(err, io.EOF) {
 		return corrupt("%s is cut short", path)
-	} else if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+	} else if err != nil { // a disk that cannot read it any more: only these visits are to wait for that
+		return corrupt("block at %d: %v", place, err)
 	}
 	got := readHeader(buf, place)
 	got.data = buf[blockHeader:]

@@ -346,6 +346,11 @@ func (db *DB) removePeriods(ctx context.Context) error {
 			return err
 		}
 	}
+	// They are gone for good before they are forgotten: one that came back after a power cut would be nobody's.
+	if err := syncFile(db.periodsDir()); err != nil {
+		return err
+	}
+	free() // who reads must not wait for the writer too
 	return db.submit(ctx, &op{do: func(ctx context.Context, w *writer) error {
 		for _, name := range names {
 			if err := w.exec(ctx, "DELETE FROM periods AS p WHERE name = ? AND "+unused, name); err != nil {
@@ -356,10 +361,16 @@ func (db *DB) removePeriods(ctx context.Context) error {
 	}})
 }
 
+// removeParts removes what is called by the pattern in dir, whose own name may have what is special in a pattern.
 func removeParts(dir, pattern string) error {
-	left, err := filepath.Glob(filepath.Join(dir, pattern))
-	for _, path := range left {
-		err = errors.Join(err, os.Remove(path))
+	es, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range es {
+		if is, _ := filepath.Match(pattern, e.Name()); is {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
 	}
 	return err
 }
