@@ -94,13 +94,13 @@ func TestReportCapacityFromInfluxDB(t *testing.T) {
 	if !strings.Contains(rep.Source, "InfluxDB at "+srv.URL) || !slices.Equal(rep.Lacks, []report.Lack{report.LackInventory, report.LackThresholds, report.LackRuns}) || rep.Servers[0].Model != "" || rep.Stopped != nil {
 		t.Errorf("source %q, lacks %q, %+v", rep.Source, rep.Lacks, rep.Servers[0])
 	}
-	said := ""
+	var said strings.Builder
 	for _, n := range rep.Decision.Unseen {
-		said += n.Key + " "
+		said.WriteString(n.Key + " ")
 	}
 	for _, l := range rep.Lacks {
-		if !strings.Contains(said, "unseen.lack."+string(l)) {
-			t.Errorf("it does not say that the source lacks %s: %s", l, said)
+		if !strings.Contains(said.String(), "unseen.lack."+string(l)) {
+			t.Errorf("it does not say that the source lacks %s: %s", l, said.String())
 		}
 	}
 

@@ -210,17 +210,17 @@ func hostileSeeds() []hostileSeed {
 		}
 		return strings.Join(l, ",")
 	}
-	states := ""
+	var states strings.Builder
 	for i, state := range []string{"ENABLED", "enabled", "Absent", "ABSENT", "Sleeping", "UnavailableOffline", "StandbySpare", "Qualified", "", "Disabled", "Degraded"} {
 		for j, word := range []string{"OK", "ok", "CRITICAL", "Warning", "Fine", "Unknown", ""} {
-			states += fmt.Sprintf(`,{"Name":"S%d.%d","ReadingCelsius":%d,"Status":{"State":%q,"Health":%q}}`, i, j, 20+i, state, word)
+			fmt.Fprintf(&states, `,{"Name":"S%d.%d","ReadingCelsius":%d,"Status":{"State":%q,"Health":%q}}`, i, j, 20+i, state, word)
 		}
 	}
 	return []hostileSeed{
 		{"classic", "/redfish/v1/Chassis/1/Thermal", `{"Fans":[` + each(4, `{"Name":"LONG","MemberId":"LONG","Reading":NUMBER}`) + `]}`},
 		{"classic", "/redfish/v1/Chassis/1/Thermal", `{"Temperatures":[` + each(4, `{"Name":"LONG NUMBER","ReadingCelsius":20,"Status":{"State":"ENABLED","Health":"CRITICAL"}}`) + `]}`},
 		{"classic", "/redfish/v1/Chassis/1/Thermal", `{"Fans":[` + each(40, `{"Name":"LONG","SerialNumber":"S"}`) + `],"Redundancy":[` + each(3, `{"Name":"LONG"}`) + `]}`},
-		{"classic", "/redfish/v1/Chassis/1/Thermal", `{"Temperatures":[` + strings.TrimPrefix(states, ",") + `]}`},
+		{"classic", "/redfish/v1/Chassis/1/Thermal", `{"Temperatures":[` + strings.TrimPrefix(states.String(), ",") + `]}`},
 		{"classic", "/redfish/v1/Chassis/1/Power", `{"PowerSupplies":[` + each(3, `{"Name":"LONG","Status":{"State":"enabled","Health":"Fine"},"PowerInputWatts":"NUMBER W"}`) + `],"PowerControl":{"PowerConsumedWatts":-1}}`},
 		{"classic", "/redfish/v1/Chassis/1", `{"Id":"` + long + `","Status":{"State":"Sleeping","Health":"OK"},"Thermal":{"@odata.id":"/redfish/v1/Chassis/1/Thermal"},"Power":{"@odata.id":"/redfish/v1/Chassis/1/Thermal"}}`},
 		{"classic", "/redfish/v1/Chassis", `{"Members":[` + each(30, `{"@odata.id":"/redfish/v1/Chassis/LONGNUMBER"}`) + `,{"@odata.id":"/redfish/v1/Chassis/1"}],"Members@odata.count":7}`},
