@@ -39,12 +39,12 @@ func TestReadersDoNotWaitForTheWriter(t *testing.T) {
 	db := storeOfThreeDays(t, dir, Options{Retention: Retention{Raw: time.Hour}})
 	moveAll(t, db)
 	must(t, db.retain(t.Context(), midnight.Add(200*time.Hour)))
-	busy, release, removed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	busy, release, written, removed := make(chan struct{}), make(chan struct{}), make(chan error, 1), make(chan error, 1)
 	go func() {
-		_ = db.submit(context.Background(), &op{do: func(context.Context, *writer) error { close(busy); <-release; return nil }})
+		written <- db.submit(t.Context(), &op{do: func(context.Context, *writer) error { close(busy); <-release; return nil }})
 	}()
 	<-busy
-	go func() { removed <- db.removePeriods(context.Background()) }()
+	go func() { removed <- db.removePeriods(t.Context()) }()
 	free := func() bool {
 		f, err := db.held.alone(db.periodsDir())
 		must(t, err)
@@ -61,6 +61,7 @@ func TestReadersDoNotWaitForTheWriter(t *testing.T) {
 		}
 	}
 	close(release)
+	must(t, <-written)
 	must(t, <-removed)
 	if n := count(t, db, "SELECT count(*) FROM periods"); n != 0 {
 		t.Errorf("%d files are not forgotten", n)
