@@ -22,8 +22,8 @@ import (
 	"dewline/internal/secret"
 )
 
-// Compressed history: simulated BMCs whose clocks run as fast as they can be read. Everything but the clock is real: the
-// drivers read the BMCs, over UDP or from their handlers, and the collector's own function makes each visit.
+// Compressed history: simulated BMCs whose clocks run as fast as they can be read. Everything but the clock and the wire is real:
+// the drivers read what the BMCs answer, and the collector's own function makes each visit.
 
 // pastStep is something that happens to one machine at a time.
 type pastStep struct {
@@ -53,10 +53,14 @@ type past struct {
 
 // play makes every visit of every server, in order of time for each, and records them.
 func (h past) play(ctx context.Context, servers []pastServer, recorder collector.Recorder) error {
-	c := collector.New(collector.Options{Recorder: recorder, Log: h.Log})
 	g, gctx := errgroup.WithContext(ctx)
 	for i := range servers {
+		// The next visit is read while the last one is written: a past that is not whole is thrown away, so none need wait for the disk.
+		a := &ahead{Recorder: recorder, visits: make(chan *health.Visit, playAhead), ended: make(chan struct{})}
+		g.Go(func() error { return a.write(gctx) })
 		g.Go(func() error {
+			defer close(a.visits)
+			c := collector.New(collector.Options{Recorder: a, Log: h.Log})
 			if err := h.one(gctx, c, &servers[i]); err != nil {
 				return fmt.Errorf("play the past of %s: %w", servers[i].Target.ID, err)
 			}
@@ -64,6 +68,38 @@ func (h past) play(ctx context.Context, servers []pastServer, recorder collector
 		})
 	}
 	return g.Wait()
+}
+
+// playAhead is how many visits of one server may wait to be written.
+const playAhead = 32
+
+// ahead records one server's visits in their order, behind the reading of the next ones.
+type ahead struct {
+	collector.Recorder
+	visits chan *health.Visit
+	ended  chan struct{} // nothing more is written
+}
+
+func (a *ahead) Record(ctx context.Context, v *health.Visit) error {
+	select {
+	case a.visits <- v:
+		return nil
+	case <-a.ended:
+		return errors.New("an earlier visit could not be written")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write records until there are no more visits, or one cannot be written.
+func (a *ahead) write(ctx context.Context) error {
+	defer close(a.ended)
+	for v := range a.visits {
+		if err := a.Recorder.Record(ctx, v); err != nil {
+			return fmt.Errorf("record visit of %s: %w", v.Target, err)
+		}
+	}
+	return nil
 }
 
 func (h past) one(ctx context.Context, c *collector.Collector, s *pastServer) (err error) {
@@ -118,7 +154,8 @@ func openPast(s *pastServer, now func() time.Time, log *slog.Logger) (collector.
 		if err != nil {
 			return nil, nil, err
 		}
-		src, err := ipmi.Open(s.Target.ID, ipmi.Options{Address: srv.URL(), Username: bmcsim.DefaultUsername, Password: password, Log: log, Now: now})
+		src, err := ipmi.Open(s.Target.ID, ipmi.Options{Address: srv.URL(), Username: bmcsim.DefaultUsername, Password: password, Log: log, Now: now,
+			Exchange: func(ipmi.Exchange) ipmi.Exchange { return commandsOf(srv) }})
 		if err != nil {
 			return nil, nil, errors.Join(err, srv.Close())
 		}
@@ -151,6 +188,17 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header,
 		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r,
 	}, nil
+}
+
+// commandsOf runs commands on a BMC in this process.
+func commandsOf(srv *bmcsim.IPMIServer) ipmi.Exchange {
+	return func(_ context.Context, netFn, cmd, lun uint8, data []byte) (uint8, []byte, error) {
+		code, out, silent := srv.Execute(netFn, cmd, lun, data)
+		if silent {
+			return 0, nil, &health.Error{Reason: health.ReasonTimeout, Err: errors.New("no answer")}
+		}
+		return code, out, nil
+	}
 }
 
 // answer is a handler's answer.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +12,38 @@ import (
 	"dewline/internal/bmcsim"
 	"dewline/store/sqlite"
 )
+
+// full is a recorder whose disk is full after some visits.
+type full struct {
+	*sqlite.DB
+	room atomic.Int32
+}
+
+var errFull = errors.New("no space left")
+
+func (f *full) Record(ctx context.Context, v *health.Visit) error {
+	if f.room.Add(-1) < 0 {
+		return errFull
+	}
+	return f.DB.Record(ctx, v)
+}
+
+// TestAPastThatCannotBeWritten: the visits that wait behind the one that failed do not hold the end up.
+func TestAPastThatCannotBeWritten(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{CommitEvery: time.Millisecond, CommitMax: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	from := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	h := past{From: from, To: from.Add(48 * time.Hour), Every: 5 * time.Minute, Health: time.Hour, Log: slog.New(slog.DiscardHandler)}
+	f := &full{DB: db}
+	f.room.Store(5)
+	err = h.play(t.Context(), []pastServer{{Target: health.Target{ID: "i", Driver: health.DriverIPMI}, Machine: bmcsim.NewMachine(bmcsim.ProfileBoard, "i", 1), Driver: health.DriverIPMI}}, f)
+	if !errors.Is(err, errFull) {
+		t.Fatalf("%v, want %v", err, errFull)
+	}
+}
 
 func TestAPastIsPlayed(t *testing.T) {
 	db, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{CommitEvery: time.Millisecond, CommitMax: 2})

@@ -67,10 +67,24 @@ func (s *IPMIServer) message(b []byte, x *ipmiSession) []byte {
 	if len(b) < 7 || sum(b[:3]) != 0 || sum(b[3:]) != 0 || b[0] != selfAddress || b[1]>>2&1 != 0 {
 		return nil
 	}
-	netfn, cmd, data := b[1]>>2, b[5], b[6:len(b)-1]
+	cmd := b[5]
+	cc, out, silent := s.answer(b[1]>>2, cmd, b[1]&3, b[6:len(b)-1], x)
+	if silent {
+		return nil
+	}
+	return ipmiMessage(b[3], b[1]|4, b[0], b[4], cmd, append([]byte{cc}, out...))
+}
+
+// Execute runs a command as in an open session, without the wire: its completion code, and what follows it if that is 0.
+func (s *IPMIServer) Execute(netfn, cmd, lun byte, data []byte) (code byte, out []byte, silent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answer(netfn, cmd, lun, data, &ipmiSession{role: s.o.Privilege, privilege: s.o.Privilege})
+}
+
+func (s *IPMIServer) answer(netfn, cmd, lun byte, data []byte, x *ipmiSession) (cc byte, out []byte, silent bool) {
 	key := uint16(netfn)<<8 | uint16(cmd)
 	s.stats.ByCommand[key]++
-	cc, out := byte(ccOK), []byte(nil)
 	switch {
 	case x == nil && key != 0x0638 && key != 0x0654 && key != 0x0637:
 		cc = ccPrivilege
@@ -83,17 +97,14 @@ func (s *IPMIServer) message(b []byte, x *ipmiSession) []byte {
 		s.stats.Writes++
 		cc = ccPrivilege
 	case s.o.Answer != nil && (netfn != netApp || key == 0x0601 || key == 0x0608 || key == 0x0637):
-		silent := false
-		if cc, out, silent = s.o.Answer(netfn, cmd, b[1]&3, data); silent {
-			return nil
-		}
+		cc, out, silent = s.o.Answer(netfn, cmd, lun, data)
 	default:
-		cc, out = s.command(key, b[1]&3, data, x)
+		cc, out = s.command(key, lun, data, x)
 	}
 	if cc != ccOK {
 		out = nil
 	}
-	return ipmiMessage(b[3], b[1]|4, b[0], b[4], cmd, append([]byte{cc}, out...))
+	return cc, out, silent
 }
 
 func (s *IPMIServer) command(key uint16, lun byte, d []byte, x *ipmiSession) (byte, []byte) {
