@@ -33,6 +33,9 @@ type warmDuty struct {
 	n     uint32
 }
 
+// order is by inlet, then by duty.
+func (d warmDuty) order() int64 { return int64(d.inlet)<<32 + int64(d.duty) }
+
 const unread = math.MinInt32
 
 func inletTenths(v float64) int32 { return int32(math.Round(min(max(10*v, -1e6), 1e6))) }
@@ -47,6 +50,9 @@ func (w *warmTally) day(inlet, duty []float64) {
 			continue
 		}
 		w.n++
+		if 10*v < float64(w.floor)-0.5 { // as most are, without rounding
+			continue
+		}
 		x := warmDuty{inletTenths(v), unread, 1}
 		if x.inlet < w.floor {
 			continue
@@ -54,9 +60,7 @@ func (w *warmTally) day(inlet, duty []float64) {
 		if duty != nil && duty[i] == duty[i] { // not NaN
 			x.duty = health.BinOf(duty[i])
 		}
-		k, found := slices.BinarySearchFunc(w.kept, x, func(a, b warmDuty) int {
-			return cmp.Or(cmp.Compare(a.inlet, b.inlet), cmp.Compare(a.duty, b.duty))
-		})
+		k, found := slices.BinarySearchFunc(w.kept, x.order(), func(a warmDuty, at int64) int { return cmp.Compare(a.order(), at) })
 		if found {
 			w.kept[k].n++
 		} else {

@@ -35,21 +35,20 @@ func room[T any](v *[]T, n int) []T {
 	return *v
 }
 
-// unpackDay decodes a packed day without building what read builds of it. It is false where that is needed: a series that is not in the dictionary
-// as it was read, one that was both read and computed.
-func (r *dayReader) unpackDay(day time.Time, data []byte, s *daySlot, w *dayWorker) (ok bool, err error) {
+// unpackDay decodes a packed part of a day without building what read builds of it, and adds it to the parts before. It is false where that is
+// needed: a series that is not in the dictionary as it was read, one that was both read and computed.
+func (r *dayReader) unpackDay(day time.Time, part int, data []byte, s *daySlot, w *dayWorker) (ok bool, err error) {
 	plain, err := w.unpack(data)
 	if err != nil {
 		return false, err
 	}
-	d := dayUnpacking{r: r, w: w, s: s, day: day, until: bucketsPerDay}
+	d := dayUnpacking{r: r, w: w, s: s, day: day, part: part, until: bucketsPerDay}
 	if r.from.After(day) {
 		d.from = int(r.from.Sub(day) / rollupSpan)
 	}
 	if end := day.Add(24 * time.Hour); r.until.Before(end) {
 		d.until = int(r.until.Sub(day) / rollupSpan)
 	}
-	s.begin(r.query, day)
 	c, err := w.open(plain)
 	if err != nil {
 		return false, err
@@ -84,10 +83,10 @@ func (r *dayReader) unpackDay(day time.Time, data []byte, s *daySlot, w *dayWork
 			return false, err
 		}
 	}
-	if s.facts.Ticks, err = d.ticks(&c, s.facts.Ticks[:0]); err != nil {
+	if err := d.ticks(&c); err != nil {
 		return false, err
 	}
-	s.found = d.had || len(s.facts.Ticks) > 0
+	s.found = s.found || d.had
 	return true, nil
 }
 
@@ -96,11 +95,26 @@ func (s *daySlot) begin(q *health.DayQuery, day time.Time) {
 	for len(s.aligned) < len(q.Aligned) {
 		s.aligned = append(s.aligned, nil)
 	}
+	clear(room(&s.given, len(q.Aligned)+len(q.Daily)))
+	s.ticks = [tierCount]health.TickCount{}
 	out := &s.facts
 	out.Target, out.Day = q.Target, day
 	clear(room(&out.Aligned, len(q.Aligned)))
 	clear(room(&out.Daily, len(q.Daily)))
 	s.bins = s.bins[:0]
+}
+
+// end makes of the parts a day.
+func (s *daySlot) end() {
+	out := s.facts.Ticks[:0]
+	for tier, t := range s.ticks {
+		if t.Done+t.Late+t.Failed+t.Missed > 0 {
+			t.Tier = health.Tier(tier)
+			out = append(out, t)
+		}
+	}
+	s.facts.Ticks = out
+	s.found = s.found || len(out) > 0
 }
 
 // open reads what stands before the series of a rollup.
@@ -159,11 +173,12 @@ type dayUnpacking struct {
 	w           *dayWorker
 	s           *daySlot
 	day         time.Time
+	part        int // from 1
 	from, until int // buckets
 	had         bool
 }
 
-// series decodes one series to where it is wanted. It is false if another one stands there already.
+// series decodes one series to where it is wanted. It is false if another one of this part stands there already.
 func (d *dayUnpacking) series(c *columnsReader, places []dayPlace, at []uint32, hours int) (whole bool, err error) {
 	if len(at) == 0 {
 		return false, corrupt("series without a bucket")
@@ -188,27 +203,30 @@ func (d *dayUnpacking) series(c *columnsReader, places []dayPlace, at []uint32, 
 	}
 	d.had = true
 	for _, p := range places {
+		if d.s.given[p.at] == d.part {
+			return false, nil
+		}
+		earlier := d.s.given[p.at] > 0
+		d.s.given[p.at] = d.part
 		if k := int(p.at) - len(d.r.query.Aligned); k >= 0 {
-			x := &d.s.facts.Daily[k]
-			switch {
-			case x.N > 0:
-				return false, nil
-			case single:
-				d.w.daily(x, d.s, run, first, end)
-			default:
+			var x health.DaySeries
+			if single {
+				d.w.daily(&x, d.s, run, first, end)
+			} else {
 				ahead := *c
-				if err := d.w.dailyOf(x, d.s, &ahead, len(at), first, end); err != nil {
+				if err := d.w.dailyOf(&x, d.s, &ahead, len(at), first, end); err != nil {
 					return false, err
 				}
 			}
 			x.At = d.day.Add(time.Duration(at[first]) * rollupSpan)
 			x.Span, x.Steps, x.Unit = time.Duration(at[end-1]-at[first]+1)*rollupSpan, end-first, d.r.query.Daily[k].Unit
+			if earlier {
+				x = after(&d.s.facts.Daily[k], &x)
+			}
+			d.s.facts.Daily[k] = x
 			continue
 		}
 		to := d.s.steps(int(p.at))
-		if to == nil {
-			return false, nil
-		}
 		if single {
 			for i := first; i < end; i++ {
 				to[at[i]] = run.at(i)
@@ -223,10 +241,10 @@ func (d *dayUnpacking) series(c *columnsReader, places []dayPlace, at []uint32, 
 	return true, nil
 }
 
-// steps is memory for an aligned series, with nothing read; nil if it was given already.
+// steps is the memory for an aligned series: as earlier parts left it, or with nothing read.
 func (s *daySlot) steps(k int) []float64 {
-	if s.facts.Aligned[k] != nil {
-		return nil
+	if to := s.facts.Aligned[k]; to != nil {
+		return to
 	}
 	if s.aligned[k] == nil {
 		s.aligned[k] = make([]float64, health.StepsPerDay)
@@ -239,11 +257,11 @@ func (s *daySlot) steps(k int) []float64 {
 	return to
 }
 
-// ticks are those of the hours that begin in the time asked for. What follows the counts is not read.
-func (d *dayUnpacking) ticks(c *columnsReader, out []health.TickCount) ([]health.TickCount, error) {
+// ticks adds those of the hours that begin in the time asked for. What follows the counts is not read.
+func (d *dayUnpacking) ticks(c *columnsReader) error {
 	n := c.head.count(hoursPerDay * tierCount)
 	if n == 0 {
-		return out, c.failed()
+		return c.failed()
 	}
 	var places [hoursPerDay * tierCount][2]byte
 	distinct := c.head.count(min(n, len(c.head.b)))
@@ -256,23 +274,22 @@ func (d *dayUnpacking) ticks(c *columnsReader, out []health.TickCount) ([]health
 	}
 	which := room(&d.w.run, n)
 	c.intsInto(which)
-	var all [tierCount]health.TickCount
 	for k := range tickResults {
 		v := room(&d.w.lists[0], n)
 		c.intsInto(v)
 		if err := c.failed(); err != nil {
-			return out, err
+			return err
 		}
 		for i, x := range v {
 			if which[i] < 0 || which[i] >= int64(distinct) {
-				return out, corrupt("no such piece")
+				return corrupt("no such piece")
 			}
 			p := places[which[i]]
 			// An hour counts if it begins in the time.
 			if at := int(p[0]) * bucketsPerHour; at < d.from || at >= d.until {
 				continue
 			}
-			t := &all[p[1]]
+			t := &d.s.ticks[p[1]]
 			switch n := int(uint32(x)); k {
 			case 0:
 				t.Done += n
@@ -285,13 +302,7 @@ func (d *dayUnpacking) ticks(c *columnsReader, out []health.TickCount) ([]health
 			}
 		}
 	}
-	for tier, t := range all {
-		if t.Done+t.Late+t.Failed+t.Missed > 0 {
-			t.Tier = health.Tier(tier)
-			out = append(out, t)
-		}
-	}
-	return out, nil
+	return nil
 }
 
 // unpack is the function of that name into memory of the worker's.

@@ -100,7 +100,9 @@ func TestADayIsDecodedAsInThePlainWay(t *testing.T) {
 			until = r.until
 		}
 		want := r.facts(plain, day, from, until)
-		ok, err := r.unpackDay(day, data, &slot, &w)
+		slot.begin(q, day)
+		ok, err := r.unpackDay(day, 1, data, &slot, &w)
+		slot.end()
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
@@ -113,11 +115,11 @@ func TestADayIsDecodedAsInThePlainWay(t *testing.T) {
 		// Bytes that are cut short or changed are refused, or decode to something: they never end the program.
 		bad := slices.Clone(data)
 		bad[rapid.IntRange(0, len(bad)-1).Draw(t, "byte")] ^= byte(rapid.IntRange(1, 255).Draw(t, "by"))
-		_, _ = r.unpackDay(day, bad, &slot, &w)
+		_, _ = r.unpackDay(day, 1, bad, &slot, &w)
 		if open, err := unpack(data); err == nil && len(open) > 0 { // as if the checksum were right
 			open = slices.Clone(open)
 			open[rapid.IntRange(0, len(open)-1).Draw(t, "plain byte")] ^= byte(rapid.IntRange(1, 255).Draw(t, "plain by"))
-			_, _ = r.unpackDay(day, pack(open, false), &slot, &w)
+			_, _ = r.unpackDay(day, 1, pack(open, false), &slot, &w)
 		}
 	})
 }

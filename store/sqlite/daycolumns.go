@@ -226,7 +226,13 @@ func (w *dayWorker) dailyOf(d *health.DaySeries, s *daySlot, c *columnsReader, n
 	d.Min, d.Max, d.Last = least[first], most[first], last[end-1]
 	for i := first; i < end; i++ {
 		d.N += uint32(counts[i])
-		d.Min, d.Max, d.Sum = min(d.Min, least[i]), max(d.Max, most[i]), health.FiniteSum(d.Sum, sum[i])
+		d.Min, d.Max, d.Sum = min(d.Min, least[i]), max(d.Max, most[i]), d.Sum+sum[i]
+	}
+	if math.IsNaN(d.Sum) || math.IsInf(d.Sum, 0) {
+		d.Sum = 0
+		for _, x := range sum[first:end] {
+			d.Sum = health.FiniteSum(d.Sum, x)
+		}
 	}
 	w.low = health.BinOf(d.Min)
 	span := int64(health.BinOf(d.Max)) - int64(w.low) + 1

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"math/bits"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,10 +17,27 @@ import (
 // dayChunk is how many targets' days are read, decoded and handed over together.
 const dayChunk = 256
 
-// packedDay is the rollup of a target's day as it lies in the store, if it is one whole and nothing is to be added to it.
+// packedDay is the rollup of a target's day as it lies in the store.
 type packedDay struct {
-	data  []byte
-	plain bool // false: it has several parts, or visits that are not compacted
+	parts [][]byte // each of hours after those of the one before
+	open  []int64  // hours after those, of which visits are not compacted
+	last  int      // hour of the day that is in a part
+	plain bool     // its parts are not so, and it must be read in the plain way
+}
+
+// add takes a part of the hours given.
+func (p *packedDay) add(hours uint32, data []byte) {
+	of := func(h int64) int { _, of := dayOf(h); return of }
+	switch {
+	case hours == 0 || p.plain:
+		p.plain = true
+	case len(p.open) > 0 && bits.OnesCount32(hours) == 1 && slices.ContainsFunc(p.open, func(h int64) bool { return hours == 1<<of(h) }):
+		// It is made anew with the visits that came since.
+	case len(p.parts) > 0 && bits.TrailingZeros32(hours) <= p.last, len(p.open) > 0 && bits.Len32(hours) > of(p.open[0]):
+		p.plain = true
+	default:
+		p.parts, p.last = append(p.parts, data), bits.Len32(hours)-1
+	}
 }
 
 // dayLoad is a day of some targets as it lies in the store.
@@ -34,6 +53,8 @@ type daySlot struct {
 	facts   health.DayFacts
 	aligned [][]float64 // of StepsPerDay, for each series that may be asked for
 	bins    []health.HistogramBin
+	given   []int // which part gave a series of the query last, from 1
+	ticks   [tierCount]health.TickCount
 	found   bool
 }
 
@@ -93,7 +114,9 @@ func (db *DB) chunk(ctx context.Context, l *dayLoad, slots []daySlot, workers []
 func (db *DB) load(ctx context.Context, l *dayLoad) error {
 	l.arena = l.arena[:0]
 	out := room(&l.packed, len(l.reads))
-	clear(out)
+	for i := range out {
+		out[i] = packedDay{parts: out[i].parts[:0], open: out[i].open[:0]}
+	}
 	place := make(map[int64][]int, len(l.reads))
 	var numbers []int64
 	for i := range l.reads {
@@ -103,7 +126,6 @@ func (db *DB) load(ctx context.Context, l *dayLoad) error {
 			}
 			place[n] = append(place[n], i)
 		}
-		out[i].plain = true
 	}
 	list, err := json.Marshal(numbers)
 	if err != nil {
@@ -113,55 +135,47 @@ func (db *DB) load(ctx context.Context, l *dayLoad) error {
 	d, _ := dayOf(first)
 	return db.snapshotTx(ctx, func(tx *sql.Tx) error {
 		if err := each(ctx, tx, func(rows *sql.Rows) error {
-			var n int64
-			err := rows.Scan(&n)
+			var n, h int64
+			err := rows.Scan(&n, &h)
 			for _, i := range place[n] {
-				out[i].plain = false
+				out[i].open = append(out[i].open, h)
 			}
 			return err
-		}, "SELECT DISTINCT target FROM fresh WHERE hour BETWEEN ? AND ?", first, first+hoursPerDay-1); err != nil {
+		}, "SELECT DISTINCT target, hour FROM fresh WHERE hour BETWEEN ? AND ? ORDER BY hour", first, first+hoursPerDay-1); err != nil {
 			return err
 		}
 		return each(ctx, tx, func(rows *sql.Rows) error {
-			var n, part int64
+			var n int64
+			var hours uint32
 			var raw sql.RawBytes // the driver's; copied once
-			if err := rows.Scan(&n, &part, &raw); err != nil {
+			if err := rows.Scan(&n, &hours, &raw); err != nil {
 				return err
 			}
 			begin := len(l.arena)
 			l.arena = append(l.arena, raw...)
 			data := l.arena[begin:len(l.arena):len(l.arena)]
 			for _, i := range place[n] {
-				if part != 0 || out[i].data != nil {
-					out[i].plain = false
-				}
-				out[i].data = data
+				out[i].add(hours, data)
 			}
 			return nil
-		}, "SELECT r.target, r.part, r.data FROM json_each(?) j CROSS JOIN rollups r ON r.target = j.value AND r.day = ?", string(list), d)
+		}, "SELECT r.target, r.hours, r.data FROM json_each(?) j CROSS JOIN rollups r ON r.target = j.value AND r.day = ?", string(list), d)
 	})
 }
 
-// into reads a day into a slot: from what is packed if that is all there is, else in the plain way.
+// into reads a day into a slot: what is packed is decoded where it lies, what is not is read in the plain way.
 func (r *dayReader) into(ctx context.Context, db *DB, day time.Time, p packedDay, s *daySlot, w *dayWorker) error {
 	s.found = false
-	if r.number == 0 || p.plain && p.data == nil {
+	if r.number == 0 || !p.plain && len(p.parts)+len(p.open) == 0 {
 		return nil
 	}
-	if p.plain {
-		if !r.learned {
-			if err := db.snapshotTx(ctx, func(tx *sql.Tx) error { return r.learn(ctx, tx) }); err != nil {
-				return err
-			}
-		}
-		ok, err := r.unpackDay(day, p.data, s, w)
-		if ok || err != nil {
+	if !p.plain {
+		if ok, err := r.unpackParts(ctx, db, day, p, s, w); ok || err != nil {
 			return err
 		}
 	}
 	facts, err := r.read(ctx, db, day)
-	if facts != nil {
-		s.facts, s.found = *facts, true
+	if s.found = facts != nil; s.found {
+		s.facts = *facts
 	}
 	return err
 }
