@@ -114,9 +114,11 @@ func (s *server) watchedYears() float64 { return hours(s.watched) / year }
 // partsOf are the parts of a class, in order of ID: those that are installed; where the source does not tell, those that were ever read.
 func (s *server) partsOf(c health.Class) []health.ComponentID {
 	seen := map[health.ComponentID]bool{}
-	for _, x := range slices.Concat(s.parts, s.read) {
-		if x.Class == c {
-			seen[x.ID] = true
+	for _, list := range [][]installed{s.parts, s.read} {
+		for i := range list {
+			if x := &list[i]; x.Class == c {
+				seen[x.ID] = true
+			}
 		}
 	}
 	ids := make([]health.ComponentID, 0, len(seen))

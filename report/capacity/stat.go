@@ -25,8 +25,10 @@ const sideBySide = 8 * 64
 
 // add takes finite values.
 func (d *dist) add(values []float64) {
-	for some := range slices.Chunk(values, health.StepsPerDay) {
-		d.some(some)
+	for len(values) > 0 { // not slices.Chunk: for its sake every day's values would be on the heap
+		n := min(len(values), health.StepsPerDay)
+		d.some(values[:n])
+		values = values[n:]
 	}
 }
 
