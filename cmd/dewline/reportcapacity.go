@@ -158,6 +158,9 @@ func (p *program) capacity(ctx context.Context, o *capacityOptions) error {
 	if o.out == "" {
 		return usageError("--out is missing: the folder to write to")
 	}
+	if o.config != "" && o.dataDir != "" {
+		return usageError("--config and --data-dir: give one; with --data-dir no configuration is read, and there would be no budgets and no dates")
+	}
 	texts, err := report.TextsIn(o.lang)
 	if err != nil {
 		return usageError("--lang: %w", err)
@@ -295,7 +298,11 @@ func (o *capacityOptions) choose(ctx context.Context, r report.FleetReader, cfg 
 			q.Targets = append(q.Targets, t)
 		}
 	}
-	if len(q.Targets) == 0 {
+	switch n := len(q.Retired); {
+	case len(q.Targets) > 0:
+	case n > 0:
+		return usageError("no server is chosen that there is data of and that the configuration has: it lacks %s that there is data of, such as %q; --data-dir reviews without a configuration", plural(n, "server"), q.Retired[0])
+	default:
 		return usageError("no server is chosen that there is data of")
 	}
 	q.Selection = o.selection()
@@ -337,9 +344,17 @@ func (p *program) sayCapacity(rep *capacity.Report, texts *report.Texts, out str
 	t := p.newTable(texts.Say("ccol.group"), texts.Say("ccol.servers"), texts.Say("ccol.p50_watts"), texts.Say("ccol.p99_watts"), texts.Say("ccol.coverage"), texts.Say("ccol.share"))
 	for i := range rep.Groups {
 		g := &rep.Groups[i]
-		name, p50, p99, used := g.Kind+" "+g.Name, "–", "–", "–"
-		if g.Kind == "all" {
+		p50, p99, used := "–", "–", "–"
+		var name string
+		switch g.Kind {
+		case "all":
 			name = texts.Say("group.all")
+		case "rack":
+			name = texts.Say("group.rack") + " " + strings.TrimPrefix(g.Site+"/"+g.Name, "/")
+		case "feeds": // two of them
+			name = texts.Say("group.feed") + " " + g.Name
+		default:
+			name = texts.Say("group."+g.Kind) + " " + g.Name
 		}
 		if g.Draw != nil {
 			p50, p99 = report.Digits(g.Draw.P50), report.Digits(g.Draw.P99)

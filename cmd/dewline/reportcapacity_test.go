@@ -288,6 +288,11 @@ func TestReportCapacity(t *testing.T) {
 	if want := []string{"site bontang no_budget", "rack A1 over", "feed left fits", "feed right fits", "feeds left + right over"}; !slices.Equal(places, want) {
 		t.Errorf("what if: %q, want %q", places, want)
 	}
+	for _, want := range []string{"\nsite bontang  ", "\nrack bontang/A1  ", "\nfeed left + right  "} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the terminal lacks %q:\n%s", want, stdout)
+		}
+	}
 	line := stdout[:strings.IndexByte(stdout, '\n')]
 	for _, want := range []string{"spare servers", "Retire or repair: out of warranty (1): db-1", "1.2 days of data, and 30 are needed for a forecast", "configured servers without any data (1): new-1", "no longer configured, left out (1): web-1"} {
 		if !strings.Contains(line, want) {
@@ -340,6 +345,10 @@ func TestReportCapacity(t *testing.T) {
 		{args("--out", "x", "--add", "4 x bd-1"), `did you mean "db-1"?`},
 		{args("--out", "x", "--remove", "1 x db in B9"), `no chosen server stands in rack "B9"`},
 		{args("--out", "x", "--until", "2026-11-21"), "lies after the report"},
+		{args("--out", "x", "--remove", "3 x db"), `only 2 servers of that kind can be taken away there`},
+		{args("--out", "x", "--remove", "3 x db in A1"), `only 2 servers of that kind can be taken away there`},
+		{args("--out", "x", "--data-dir", data), "--config and --data-dir: give one"},
+		{args("--out", "x", "--target", "web-1"), `it lacks 1 server that there is data of, such as "web-1"`},
 		{append(args("--out", "x"), "--since", "soon"), `"soon" is no time`},
 	} {
 		code, _, stderr := dewline(t, c.args...)

@@ -63,12 +63,19 @@ func changeOf(ctx context.Context, r report.FleetReader, flag, text string, sign
 		return nil, usageError("%s %q: no chosen server is named %q, or %q and a number, or is of that model%s", flag, text, m[2], m[2], hint)
 	}
 	if m[3] == "" {
-		return c, nil
+		return c, enough(flag, text, c, len(c.Like))
 	}
+	stand := 0
 	for _, t := range q.Targets {
 		racks = append(racks, t.Rack)
-		if p := (capacity.Place{Site: t.Site, Rack: t.Rack}); t.Rack == m[3] && !slices.Contains(c.Racks, p) {
+		if t.Rack != m[3] {
+			continue
+		}
+		if p := (capacity.Place{Site: t.Site, Rack: t.Rack}); !slices.Contains(c.Racks, p) {
 			c.Racks = append(c.Racks, p)
+		}
+		if slices.Contains(c.Like, t.ID) {
+			stand++
 		}
 	}
 	if len(c.Racks) == 0 {
@@ -78,5 +85,13 @@ func changeOf(ctx context.Context, r report.FleetReader, flag, text string, sign
 		}
 		return nil, usageError("%s %q: no chosen server stands in rack %q%s", flag, text, m[3], hint)
 	}
-	return c, nil
+	return c, enough(flag, text, c, stand)
+}
+
+// enough refuses to take away more servers than stand there.
+func enough(flag, text string, c *capacity.Change, stand int) error {
+	if -c.N > stand {
+		return usageError("%s %q: only %s of that kind can be taken away there", flag, text, plural(stand, "server"))
+	}
+	return nil
 }

@@ -168,7 +168,7 @@ func (a *airTally) figures(s *server, f *fleet) Cooling {
 		switch {
 		case t.n == 0:
 		case s.inlet >= 0 && t.SeriesID == s.query.Aligned[s.inlet]:
-			out.Sampling = float64(t.steps) * health.AlignStep.Seconds() / float64(t.n)
+			out.Sampling = t.sampling()
 		case s.dew >= 0 && t.SeriesID == s.query.Aligned[s.dew]:
 			out.DewComputed = t.Derived
 		}

@@ -18,14 +18,25 @@ func (out *Report) decide(f *fleet) {
 	out.decideDrives(d)
 	out.decideServers(d)
 	if p := out.Resilience.Buy; p != nil {
-		if len(p.Growth) > 0 {
-			last := slices.MaxFunc(p.Growth, func(a, b Sensitive) int { return cmp.Compare(a.KW, b.KW) })
-			d.Buy = append(d.Buy, note("buy.spares", p.Servers, last.KW, placeName(p.Kind, p.Site, p.Name), *p.Watts, p.Percent, last.PercentAYear))
-		} else {
-			d.Buy = append(d.Buy, note("buy.spares_only", p.Servers, placeName(p.Kind, p.Site, p.Name)))
-		}
+		d.Buy = append(d.Buy, p.note())
+	}
+	if p := out.Resilience.Whole; p != nil {
+		d.Buy = append(d.Buy, p.note())
 	}
 	out.unseen(d, f)
+}
+
+// note is a purchase in a sentence: at the end of its growth that asks for most.
+func (p *Purchase) note() Note {
+	place := placeName(p.Kind, p.Site, p.Name)
+	if len(p.Growth) == 0 {
+		return note("buy.spares_only", p.Servers, place)
+	}
+	last := slices.MaxFunc(p.Growth, func(a, b Sensitive) int { return cmp.Compare(a.KW, b.KW) })
+	if len(p.Growth) == 1 {
+		return note("buy.spares_today", p.Servers, last.KW, place, *p.Watts, p.Percent)
+	}
+	return note("buy.spares", p.Servers, last.KW, place, *p.Watts, p.Percent, last.PercentAYear)
 }
 
 func note(key string, args ...any) Note { return Note{Key: key, Args: args} }
@@ -63,11 +74,14 @@ func (out *Report) decidePower(d *Decision) {
 			d.Watch = append(d.Watch, note("watch.budget", name, g.Reach.At.Format("2006-01-02"), earliest(g.Reach)))
 		}
 	}
-	var weak, capped []string
+	var weak, perhaps, capped []string
 	for i := range out.Servers {
 		s := &out.Servers[i]
-		if h := s.Power.Headroom; h != nil && *h < 0 && s.Power.Supplies > 1 {
+		switch surely, may := s.Power.short(); {
+		case surely:
 			weak = append(weak, string(s.Target))
+		case may:
+			perhaps = append(perhaps, string(s.Target))
 		}
 		if s.Power.Capped {
 			capped = append(capped, string(s.Target))
@@ -75,6 +89,9 @@ func (out *Report) decidePower(d *Decision) {
 	}
 	if len(weak) > 0 {
 		d.Buy = append(d.Buy, note("buy.supplies", len(weak), some(weak)))
+	}
+	if len(perhaps) > 0 {
+		d.Watch = append(d.Watch, note("watch.supplies", len(perhaps), some(perhaps)))
 	}
 	if len(capped) > 0 {
 		d.Watch = append(d.Watch, note("watch.capped", len(capped), some(capped)))

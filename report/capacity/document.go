@@ -99,6 +99,14 @@ func samples(s *Spread) report.Cell {
 	return report.Count(s.N)
 }
 
+// interval is every how many seconds something was read; 0 is never.
+func interval(v float64) report.Cell {
+	if v <= 0 {
+		return report.None()
+	}
+	return report.Number(v)
+}
+
 func share(v float64) report.Cell {
 	c := report.Cell{Text: report.Percent(v) + " %", Value: v}
 	if v < lowCoverage {
@@ -216,7 +224,7 @@ func groupName(w writer, kind, site, name string) string {
 }
 
 func (w writer) power() report.Section {
-	groups := w.table("power-groups", "group*1.4", "kind", "servers>", "p50_watts>", "p95_watts>", "p99_watts>", "max_watts>", "steps>", "coverage>", "excluded>", "scaled>", "kwh>", "gap_hours>")
+	groups := w.table("power-groups", "group*1.4", "kind", "servers>", "p50_watts>", "p95_watts>", "p99_watts>", "max_watts>", "steps>", "sampling_seconds>", "coverage>", "excluded>", "scaled>", "kwh>", "gap_hours>")
 	groups.Note = w.Say("power.groups.note")
 	budgets := w.table("budgets", "group*1.4", "kind", "budget_va>", "power_factor>", "p99_va>", "max_va>", "share>", "stranded_va>", "rated_watts>", "sum*1.6")
 	budgets.Note = w.Say("power.budgets.note")
@@ -232,7 +240,7 @@ func (w writer) power() report.Section {
 			return figure(g.Draw, of)
 		}
 		groups.Rows = append(groups.Rows, []report.Cell{
-			{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Count(g.Servers), draw(p50), draw(p95), draw(p99), draw(most), samples(g.Draw), share(g.Coverage),
+			{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Count(g.Servers), draw(p50), draw(p95), draw(p99), draw(most), samples(g.Draw), interval(g.Sampling), share(g.Coverage),
 			report.Count(g.Excluded), report.Count(g.Scaled), number(g.Energy), report.Number(g.Gap),
 		})
 		if b := g.Budget; b != nil {
@@ -328,10 +336,6 @@ func (w writer) servers() report.Section {
 		if p.Source != "psu_input" {
 			source.Tone = report.Notice
 		}
-		sampling := report.None()
-		if p.Sampling > 0 {
-			sampling = report.Number(p.Sampling)
-		}
 		capped := report.None()
 		switch {
 		case p.Capped:
@@ -340,7 +344,7 @@ func (w writer) servers() report.Section {
 			capped = report.Cell{Text: w.Say("capped.no"), Value: "limit_not_reached"}
 		}
 		table.Rows = append(table.Rows, []report.Cell{
-			text(s.Target), text(s.Rack), source, figure(p.Draw, p50), figure(p.Draw, p95), figure(p.Draw, p99), figure(p.Draw, most), number(p.Highest), samples(p.Draw), sampling, share(p.Coverage),
+			text(s.Target), text(s.Rack), source, figure(p.Draw, p50), figure(p.Draw, p95), figure(p.Draw, p99), figure(p.Draw, most), number(p.Highest), samples(p.Draw), interval(p.Sampling), share(p.Coverage),
 			number(p.Energy), report.Number(p.Gap), capped,
 		})
 		room := number(p.Headroom)

@@ -23,7 +23,7 @@ type Drive struct {
 	LifeLeft    *float64 `json:"life_left_percent,omitempty"` // the last
 	SpareLeft   *float64 `json:"spare_left_percent,omitempty"`
 	MediaErrors *float64 `json:"media_errors,omitempty"`
-	NewErrors   *float64 `json:"media_errors_since,omitempty"` // since the first day of the window
+	NewErrors   *float64 `json:"media_errors_since,omitempty"` // since the first day of the window; from 0 on where the counter fell
 	PowerOn     *float64 `json:"power_on_hours,omitempty"`
 	Wear        *Trend   `json:"wear_percent,omitempty"` // its slope is negative
 	Reach       *Reach   `json:"reaches_limit,omitempty"`
@@ -35,7 +35,7 @@ type Drive struct {
 // DriveModel is how drives of a model and age failed.
 type DriveModel struct {
 	Model     string `json:"model"` // "": not told
-	Age       string `json:"age"`   // by hours of power: under_1y, 1_3y, 3_5y, over_5y, unknown
+	Age       string `json:"age"`   // by hours of power: under_1y, 1_3y, 3_5y, over_5y, unknown; gone: those that failed and are no longer there
 	Drives    int    `json:"drives"`
 	Failed    Rate   `json:"failures"`
 	Predicted Rate   `json:"predicted_failures"`
@@ -65,7 +65,10 @@ func ageOf(hours *float64) string {
 	return "over_5y"
 }
 
-var ages = []string{"under_1y", "1_3y", "3_5y", "over_5y", "unknown"}
+var ages = []string{"under_1y", "1_3y", "3_5y", "over_5y", "unknown", gone}
+
+// gone is the age of drives that failed and were taken out: neither their model nor for how long they were watched is known.
+const gone = "gone"
 
 // drives are those that are known of, or that told something.
 func (f *fleet) drives() ([]Drive, []DriveModel) {
@@ -73,27 +76,34 @@ func (f *fleet) drives() ([]Drive, []DriveModel) {
 	type key struct{ model, age string }
 	models := map[key]*DriveModel{}
 	years := map[key]float64{}
+	row := func(k key) *DriveModel {
+		if models[k] == nil {
+			models[k] = &DriveModel{Model: k.model, Age: k.age}
+		}
+		return models[k]
+	}
 	for _, s := range f.servers {
+		of := map[health.ComponentID]*DriveModel{}
 		for _, id := range s.partsOf(health.ClassDrive) {
 			d := f.drive(s, id)
 			out = append(out, d)
 			k := key{d.Model, ageOf(d.PowerOn)}
-			if models[k] == nil {
-				models[k] = &DriveModel{Model: k.model, Age: k.age}
-			}
-			m := models[k]
-			m.Drives++
+			of[id] = row(k)
+			of[id].Drives++
 			years[k] += s.watchedYears()
-			for _, x := range f.faultsOf(s.target.ID) {
-				if x.Component != id || x.AtStart || x.Opened.Before(f.q.From) {
-					continue
-				}
-				switch x.Kind {
-				case health.KindFailed:
-					m.Failed.Count++
-				case health.KindPredictedFailure:
-					m.Predicted.Count++
-				}
+		}
+		for _, x := range f.faultsOf(s.target.ID) {
+			if x.Class != health.ClassDrive || !f.own(x) || x.Kind != health.KindFailed && x.Kind != health.KindPredictedFailure {
+				continue
+			}
+			if of[x.Component] == nil {
+				of[x.Component] = row(key{"", gone})
+				of[x.Component].Drives++
+			}
+			if x.Kind == health.KindFailed {
+				of[x.Component].Failed.Count++
+			} else {
+				of[x.Component].Predicted.Count++
 			}
 		}
 	}
@@ -145,7 +155,7 @@ func (f *fleet) drive(s *server, id health.ComponentID) Drive {
 		case health.SpareLeft:
 			d.SpareLeft = new(t.last.v)
 		case health.MediaErrors:
-			d.MediaErrors, d.NewErrors = new(t.last.v), new(max(0, t.last.v-t.first.v))
+			d.MediaErrors, d.NewErrors = new(t.last.v), new(t.gained)
 		case health.PowerOnHours:
 			d.PowerOn = new(t.last.v)
 		}

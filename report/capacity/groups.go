@@ -20,6 +20,7 @@ type Group struct {
 	// AtLeast is of the sum of what was read, whatever was not, where Draw is not known: the group drew that, and more.
 	AtLeast  *Spread  `json:"at_least_watts,omitempty"`
 	Coverage float64  `json:"coverage"`
+	Sampling float64  `json:"sampling_interval_seconds,omitempty"` // of the member that was read most rarely
 	Counted  int      `json:"steps_counted"`
 	Scaled   int      `json:"steps_scaled"`         // of those: some servers, 5 % at most, were not read; they are taken to draw the mean of the others
 	Excluded int      `json:"steps_excluded"`       // under 95 % of the servers were read
@@ -299,7 +300,7 @@ func (g *group) figures(f *fleet) Group {
 	if all := f.allSteps(); all > 0 {
 		out.Coverage, out.Gap = float64(g.Counted)/float64(all), hours(all-g.Counted)
 	}
-	out.Unread = g.unread(f)
+	out.Unread, out.Sampling = g.unread(f), g.sampling(f)
 	if out.Draw != nil {
 		out.Energy = new(g.kWh)
 		out.Trend = trendOf(g.days, f.q.Until)
@@ -350,6 +351,27 @@ func (g *group) unread(f *fleet) (n int) {
 		}
 	}
 	return n
+}
+
+// sampling is how often the series of a feed were read, or those that the servers' draws are made of: of the rarest.
+func (g *group) sampling(f *fleet) (rarest float64) {
+	onFeed := g.Kind == "feed" || g.Kind == "feeds"
+	for _, s := range g.of(f) {
+		if !onFeed {
+			rarest = max(rarest, s.sampling)
+			continue
+		}
+		for _, p := range s.feeds {
+			for _, k := range p.places {
+				for _, t := range s.of(health.InputPower) {
+					if p.group == g && t.SeriesID == s.query.Aligned[k] {
+						rarest = max(rarest, t.sampling())
+					}
+				}
+			}
+		}
+	}
+	return rarest
 }
 
 // rated is what the supplies of all servers could give together; nil if one is not rated.

@@ -216,13 +216,18 @@ func halves(late, all float64) string {
 	return "falling"
 }
 
-// gainOf is what a counter gained, and what of it in days that begin at half or later. One that fell was reset, and counts from 0.
+// gain is what a counter gained. One that fell was reset, or its part exchanged: it counts from 0.
+func gain(before, now float64) float64 {
+	if now < before {
+		return max(now, 0)
+	}
+	return now - before
+}
+
+// gainOf is what a counter gained, and what of it in days that begin at half or later.
 func gainOf(days []dayValue, half time.Time) (gained, recent float64) {
 	for i := 1; i < len(days); i++ {
-		d := days[i].v - days[i-1].v
-		if d < 0 {
-			d = max(days[i].v, 0)
-		}
+		d := gain(days[i-1].v, days[i].v)
 		gained += d
 		if !dayTime(days[i].day).Before(half) {
 			recent += d

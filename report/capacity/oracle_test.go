@@ -26,6 +26,7 @@ type oracle struct {
 	truths  map[string]bool
 	draws   map[health.TargetID][]float64
 	watched map[health.TargetID]int
+	sampled map[health.TargetID]float64 // every how many seconds, of the series that the draw is made of
 }
 
 const bin = health.HistogramError * 1.0001
@@ -284,7 +285,7 @@ func flatten(path string, v any, numbers map[string]float64, truths map[string]b
 func TestEveryNumberIsRecomputedFromRawSamples(t *testing.T) {
 	const seed = 20260302
 	t.Logf("seed %d", seed)
-	o := &oracle{t: t, f: smallFleet(seed), want: map[string]wanted{}, times: map[string]time.Time{}, truths: map[string]bool{}, draws: map[health.TargetID][]float64{}, watched: map[health.TargetID]int{}}
+	o := &oracle{t: t, f: smallFleet(seed), want: map[string]wanted{}, times: map[string]time.Time{}, truths: map[string]bool{}, draws: map[health.TargetID][]float64{}, watched: map[health.TargetID]int{}, sampled: map[health.TargetID]float64{}}
 	q := smallRequest(o.f)
 	rep, err := Build(t.Context(), o.f, q)
 	if err != nil {

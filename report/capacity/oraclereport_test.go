@@ -152,22 +152,27 @@ func (o *oracle) power(m *reporttest.Machine, path string) {
 	o.put(path+".gap_hours", hoursOf(all-n))
 	o.put(path+".board_hours", hoursOf(fromBoard))
 	o.put(path+".readings_of_zero", float64(zero))
-	highest, sampling := 0.0, 0.0
-	for _, s := range []health.SeriesID{psu1, psu2, board} {
-		if len(m.Samples[s]) == 0 || (s == board) != (fromInput == 0) {
+	highest, sampling, days := 0.0, 0.0, map[int]float64{}
+	for _, x := range []health.SeriesID{psu1, psu2, board} {
+		if len(m.Samples[x]) == 0 || (x == board) != (fromInput == 0) {
 			continue
 		}
-		most := 0.0
-		for _, x := range m.Samples[s] {
-			most = max(most, x.Value)
+		most := map[int]float64{}
+		for _, s := range m.Samples[x] {
+			d := int(s.At.Sub(midnight(0)).Hours() / 24)
+			most[d] = max(most[d], s.Value)
 		}
-		highest += most
-		sampling = max(sampling, 300*float64(len(real(stepMeans(m, s))))/float64(len(m.Samples[s])))
+		for d, v := range most {
+			days[d] += v
+			highest = max(highest, days[d])
+		}
+		sampling = max(sampling, everySeconds(m, x))
 	}
 	if n > 0 {
 		highest = max(highest, slices.Max(real(draw)))
 		o.put(path+".highest_sample_watts", highest)
 		o.put(path+".sampling_interval_seconds", sampling)
+		o.sampled[id] = sampling
 		o.trend(path+".trend", perDay(draw, p95Of))
 	}
 	ratings := map[health.TargetID][]float64{"web-1": {550, 495}, "web-2": {300, 300}, "db-1": {800}}[id]
@@ -181,9 +186,21 @@ func (o *oracle) power(m *reporttest.Machine, path string) {
 		o.put(path+".headroom_one_lost_watts", left-highest)
 	}
 	o.truths[path+".capped"], o.truths[path+".supplies_shared"] = id == "gpu-1", false
+	capped := map[int]bool{}
 	if id == "gpu-1" {
 		o.put(path+".limit_watts", 900)
+		for k, v := range draw {
+			if v >= 0.95*900 {
+				capped[int(begin.Add(time.Duration(k)*health.AlignStep).Sub(midnight(0)).Hours()/24)] = true
+			}
+		}
 	}
+	o.put(path+".capped_days", float64(len(capped)))
+}
+
+// everySeconds is every how many seconds a series was read, in the steps in which it was.
+func everySeconds(m *reporttest.Machine, s health.SeriesID) float64 {
+	return 300 * float64(len(real(stepMeans(m, s)))) / float64(len(m.Samples[s]))
 }
 
 func (o *oracle) cooling(m *reporttest.Machine, path string) {
@@ -341,6 +358,23 @@ func (o *oracle) groups() {
 		if !math.IsNaN(d["app-1"][k]) {
 			o.t.Fatal("app-1 came early")
 		}
+	}
+	for path, ids := range map[string][]health.TargetID{
+		"all|": {"web-1", "web-2", "db-1", "gpu-1", "app-1"}, "site|bontang|bontang": {"web-1", "web-2", "db-1", "gpu-1"}, "site|samarinda|samarinda": {"app-1"},
+		"rack|bontang|A1": {"web-1", "web-2", "db-1"}, "rack|bontang|A2": {"gpu-1"},
+	} {
+		rarest := 0.0
+		for _, id := range ids {
+			rarest = max(rarest, o.sampled[id])
+		}
+		o.put("groups["+path+"].sampling_interval_seconds", rarest)
+	}
+	for path, ids := range map[string][]health.SeriesID{"feed|left": {psu1}, "feed|right": {psu2}, "feeds|left + right": {psu1, psu2}} {
+		rarest := 0.0
+		for _, s := range ids {
+			rarest = max(rarest, everySeconds(o.machine("web-1"), s), everySeconds(o.machine("web-2"), s))
+		}
+		o.put("groups["+path+"].sampling_interval_seconds", rarest)
 	}
 	none := d["nas-1"]
 	o.group("groups[all|]", [][]float64{d["web-1"], d["web-2"], d["db-1"], d["gpu-1"], none, d["app-1"], d["old-1"]}, 7, 2, 0, 0)
@@ -652,6 +686,8 @@ func (o *oracle) resilience() {
 		o.put(path+".models["+k+"].servers", v[0])
 		o.put(path+".models["+k+"].left", v[1])
 	}
+	o.put("resilience.purchase_site.spare_servers", 5) // a lower bound of their power is none to buy by
+	o.put("resilience.purchase_site.margin_percent", 10)
 	path = "resilience.purchase"
 	o.put(path+".spare_servers", 3)
 	o.about(path+".p99_watts", p99, bin*p99)

@@ -50,6 +50,7 @@ type server struct {
 	feeds       []feedPart
 	limits      *Air
 	shared      bool // its power supplies feed other servers too
+	sampling    float64
 }
 
 // installed is what a review needs of a part. Those of all servers are held at once.
@@ -66,9 +67,10 @@ type tracked struct {
 	Class   health.Class
 	Derived bool
 	dist
-	steps       int
-	first, last dayValue // the last value of the first day, and of the last day
-	lasts       dayRuns  // of wear and of counters
+	steps  int
+	last   dayValue // the last value of the last day
+	gained float64  // of a counter, after the first day
+	lasts  dayRuns  // of wear and of counters
 }
 
 // plan asks what there is of each server, and chooses what to read.
@@ -385,16 +387,21 @@ func (t *tracked) take(day time.Time, d *health.DaySeries) {
 	if t.Quantity == health.CondensationMargin || t.Quantity == health.Utilisation {
 		h = d.Hist
 	}
+	v := dayValue{dayNumber(day), d.Last}
+	if t.n > 0 {
+		t.gained += gain(t.last.v, v.v)
+	}
 	t.merge(h, int(d.N), d.Sum, d.Min, d.Max)
 	t.steps += d.Steps
-	v := dayValue{dayNumber(day), d.Last}
-	if t.n == int(d.N) { // nothing before
-		t.first = v
-	}
 	t.last = v
 	if t.Quantity == health.LifeLeft || t.Quantity == health.CorrectableErrors {
 		t.lasts.add(v)
 	}
+}
+
+// sampling is every how many seconds it was read, in the steps in which it was.
+func (t *tracked) sampling() float64 {
+	return float64(t.steps) * health.AlignStep.Seconds() / float64(t.n)
 }
 
 // of are the tracked series of a quantity.

@@ -15,7 +15,7 @@ type Power struct {
 	Draw     *Spread  `json:"draw_watts,omitempty"` // of five-minute means
 	Coverage float64  `json:"coverage"`             // of the time with data
 	Sampling float64  `json:"sampling_interval_seconds,omitempty"`
-	Highest  *float64 `json:"highest_sample_watts,omitempty"` // of several supplies: the sum of their highest, which it cannot have exceeded
+	Highest  *float64 `json:"highest_sample_watts,omitempty"` // of several supplies: the sum of their highest on a day, which it cannot have exceeded in what was read
 	Energy   *float64 `json:"energy_kwh,omitempty"`           // over Hours; nil: no power was told
 	Hours    float64  `json:"energy_hours"`
 	Gap      float64  `json:"gap_hours"` // within the time with data
@@ -29,8 +29,21 @@ type Power struct {
 	Unrated  int      `json:"supplies_without_rating"`
 	Shared   bool     `json:"supplies_shared"` // with other servers of a chassis: what they take in is not this one alone
 	Limit    *float64 `json:"limit_watts,omitempty"`
-	Capped   bool     `json:"capped"` // it drew so close to its limit that the draw is not the demand
+	Capped   bool     `json:"capped"` // on CappedDays it drew so close to the limit of the day that the draw is not the demand
 	Trend    *Trend   `json:"trend,omitempty"`
+	// CappedDays are days on which a limit was told, and the draw came close to it.
+	CappedDays int `json:"capped_days"`
+
+	summed bool // Highest is a sum of several supplies': a bound, and no sample
+}
+
+// short tells whether a server drew more than is left when a supply is lost; perhaps where only the bound says so.
+func (p *Power) short() (surely, perhaps bool) {
+	if p.Headroom == nil || *p.Headroom >= 0 || p.Supplies < 2 {
+		return false, false
+	}
+	surely = !p.summed || p.Draw.Max > *p.OneLost
+	return surely, !surely
 }
 
 // cappedAt is how close to its limit a server draws when it is held down by it.
@@ -49,6 +62,10 @@ type powerTally struct {
 	refused               int
 	kWh                   float64
 	days                  []dayValue
+	inputsMost            float64 // the greatest sum of the inputs' highest samples of a day
+	summed                bool    // of several
+	capped                int     // days
+	limit                 float64 // on the last of them
 }
 
 // fault notes when a supply need not be read: it is known to draw nothing, or next to it.
@@ -78,6 +95,9 @@ func (p *powerTally) isOut(c health.ComponentID, at time.Time) bool {
 func (p *powerTally) day(s *server, x *health.DayFacts, from, until int, draw []float64) {
 	if p.expected == nil {
 		p.expected, p.board = make([]bool, len(x.Aligned)), -1
+		for _, k := range s.inputs { // what is installed and was not read yet draws something all the same
+			p.expected[k] = s.part(s.query.Aligned[k].Component).ID != ""
+		}
 	}
 	for _, k := range s.inputs {
 		if x.Aligned[k] != nil {
@@ -126,8 +146,44 @@ func (p *powerTally) day(s *server, x *health.DayFacts, from, until int, draw []
 		p.kWh += v * health.AlignStep.Hours() / 1000
 	}
 	p.draw.add(values)
-	if day := dayOf(x.Day, values); day != nil {
+	p.samples(s, x)
+	if len(values) > 0 {
+		p.limited(s, x, slices.Max(values))
+	}
+	if day := dayOf(x.Day, values); day != nil { // the order of the values is lost
 		p.days = append(p.days, *day)
+	}
+}
+
+// samples adds up the highest samples of a day: what the inputs of another day had says nothing of this one, as when a supply is lost and
+// another has its load.
+func (p *powerTally) samples(s *server, x *health.DayFacts) {
+	sum, n := 0.0, 0
+	for i, t := range s.daily {
+		if d := &x.Daily[i]; d.N > 0 && t.Quantity == health.InputPower {
+			sum, n = sum+d.Max, n+1
+		}
+	}
+	if sum > p.inputsMost {
+		p.inputsMost = sum
+	}
+	p.summed = p.summed || n > 1
+}
+
+// limited holds the highest draw of a day against the limit of that day; of several the lowest holds. A day in which one was changed tells nothing.
+func (p *powerTally) limited(s *server, x *health.DayFacts, most float64) {
+	limit := math.Inf(1)
+	for i, t := range s.daily {
+		if d := &x.Daily[i]; d.N > 0 && t.Quantity == health.PowerLimit && d.Max > 0 {
+			if d.Min != d.Max {
+				return
+			}
+			limit = min(limit, d.Max)
+		}
+	}
+	if most >= cappedAt*limit {
+		p.capped++
+		p.limit = limit
 	}
 }
 
@@ -209,28 +265,32 @@ func (p *powerTally) figures(s *server, f *fleet) Power {
 	}
 	out.Gap = hours(all - p.draw.n)
 	// How often it was sampled: of the series that its draw is made of, the rarest.
-	var highest float64
-	var samples int
+	highest := p.inputsMost
 	for _, t := range s.daily {
-		used := t.Quantity == health.InputPower && t.Class == health.ClassPSU && p.fromInputs > 0 || t.Quantity == health.Power && p.fromInputs == 0 && p.board >= 0 && t.SeriesID == s.query.Aligned[p.board]
-		if !used || t.n == 0 {
+		input := t.Quantity == health.InputPower && p.fromInputs > 0
+		meter := t.Quantity == health.Power && p.fromInputs == 0 && p.board >= 0 && t.SeriesID == s.query.Aligned[p.board]
+		if !input && !meter || t.n == 0 {
 			continue
 		}
-		highest += t.max
-		samples++
-		out.Sampling = max(out.Sampling, float64(t.steps)*health.AlignStep.Seconds()/float64(t.n))
+		if meter {
+			highest, p.summed = t.max, false
+		}
+		out.Sampling = max(out.Sampling, t.sampling())
 	}
-	if samples > 0 && out.Draw != nil {
-		out.Highest = new(max(highest, out.Draw.Max))
+	if out.Sampling > 0 && out.Draw != nil {
+		s.sampling = out.Sampling
+		out.Highest, out.summed = new(max(highest, out.Draw.Max)), p.summed
 	}
 	out.supplies(s)
-	for _, t := range s.of(health.PowerLimit) {
-		// Of several limits the lowest holds.
-		if l := t.last.v; l > 0 && (out.Limit == nil || l < *out.Limit) {
-			out.Limit = new(l)
+	if out.Capped, out.CappedDays = p.capped > 0, p.capped; out.Capped {
+		out.Limit = new(p.limit)
+	} else {
+		for _, t := range s.of(health.PowerLimit) { // of several limits the lowest holds
+			if l := t.last.v; l > 0 && (out.Limit == nil || l < *out.Limit) {
+				out.Limit = new(l)
+			}
 		}
 	}
-	out.Capped = out.Limit != nil && out.Draw != nil && out.Draw.Max >= cappedAt**out.Limit
 	if out.Draw != nil {
 		out.Trend = trendOf(p.days, f.q.Until)
 	}

@@ -9,8 +9,10 @@ import (
 
 // Resilience is what the loss of a place would take away, all at once, as water does.
 type Resilience struct {
-	Losses []Loss    `json:"losses"` // the worst rack, and the worst site if there is more than one; by servers, then by power
+	Losses []Loss    `json:"losses"` // the worst rack, and the worst site; by servers, then by power
 	Buy    *Purchase `json:"purchase,omitempty"`
+	// Whole is for the worst site, where it is more than the worst rack.
+	Whole *Purchase `json:"purchase_site,omitempty"`
 }
 
 // Loss of a place.
@@ -83,6 +85,9 @@ func (f *fleet) resilience(groups []Group) Resilience {
 	worst(sites)
 	if len(r.Losses) > 0 {
 		r.Buy = purchase(&r.Losses[0], groups)
+	}
+	if len(r.Losses) > 1 && r.Losses[1].Servers > r.Losses[0].Servers {
+		r.Whole = purchase(&r.Losses[1], groups)
 	}
 	return r
 }

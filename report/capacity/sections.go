@@ -43,12 +43,8 @@ func (w writer) cooling() report.Section {
 		if c.Hot != nil && *c.Hot >= hotBy {
 			above.Tone = report.Notice
 		}
-		sampling := report.None()
-		if c.Sampling > 0 {
-			sampling = report.Number(c.Sampling)
-		}
 		table.Rows = append(table.Rows, []report.Cell{
-			text(s.Target), text(s.Rack), position, text(c.InletOf), figure(c.Inlet, p50), figure(c.Inlet, p95), figure(c.Inlet, p99), figure(c.Inlet, most), samples(c.Inlet), sampling, room, above,
+			text(s.Target), text(s.Rack), position, text(c.InletOf), figure(c.Inlet, p50), figure(c.Inlet, p95), figure(c.Inlet, p99), figure(c.Inlet, most), samples(c.Inlet), interval(c.Sampling), room, above,
 			figure(c.Duty, p95), w.trend(c.DutyTrend)[0],
 		})
 		if c.Duty != nil {
@@ -130,7 +126,7 @@ func (w writer) drives() report.Section {
 	models := w.table("drive-models", "model*2", "age", "drives>", "exposure_years>", "failures>", "failure_rate>", "failure_low>", "failure_high>", "predicted>", "predicted_rate>", "predicted_low>", "predicted_high>")
 	models.Note = w.Say("drives.models.note")
 	for _, m := range w.r.DriveModels {
-		cells := []report.Cell{w.model(m.Model), w.word("age", m.Age), report.Count(m.Drives), report.Number(m.Failed.Exposure), report.Count(m.Failed.Count)}
+		cells := []report.Cell{w.model(m.Model), w.word("age", m.Age), report.Count(m.Drives), exposure(m.Failed), report.Count(m.Failed.Count)}
 		cells = append(cells, rate(m.Failed)...)
 		cells = append(cells, report.Count(m.Predicted.Count))
 		models.Rows = append(models.Rows, append(cells, rate(m.Predicted)...))
@@ -154,6 +150,14 @@ func rate(r Rate) []report.Cell {
 		return []report.Cell{report.None(), report.None(), report.None()}
 	}
 	return []report.Cell{report.Number(*r.PerYear), report.Number(*r.Low), report.Number(*r.High)}
+}
+
+// exposure is for how long something was watched; of what is gone it is not known.
+func exposure(r Rate) report.Cell {
+	if r.Exposure <= 0 {
+		return report.None()
+	}
+	return report.Number(r.Exposure)
 }
 
 func (w writer) sizes() report.Table {
@@ -233,7 +237,11 @@ func (w writer) reliability() report.Section {
 	classes := w.table("fault-rates", "class", "fault_kind*1.3", "parts>", "exposure_years>", "count>", "rate>", "rate_low>", "rate_high>")
 	classes.Note = w.Say("reliability.note")
 	for _, c := range r.Classes {
-		cells := []report.Cell{text(c.Class), text(c.Kind), report.Count(c.Parts), report.Number(c.Exposure), report.Count(c.Count)}
+		parts := report.None()
+		if c.Parts > 0 {
+			parts = report.Count(c.Parts)
+		}
+		cells := []report.Cell{text(c.Class), text(c.Kind), parts, report.Number(c.Exposure), report.Count(c.Count)}
 		classes.Rows = append(classes.Rows, append(cells, rate(c.Rate)...))
 	}
 	models := w.table("fault-models", "manufacturer", "model*2", "servers>", "exposure_years>", "count>", "rate>", "rate_low>", "rate_high>")
@@ -290,27 +298,32 @@ func (w writer) resilience() report.Section {
 		}
 	}
 	blocks = append(blocks, table)
-	p := r.Buy
+	blocks = w.purchase(blocks, r.Buy, "purchase")
+	blocks = w.purchase(blocks, r.Whole, "purchase-site")
+	return w.section("resilience", true, blocks...)
+}
+
+// purchase appends a purchase line, with its arithmetic.
+func (w writer) purchase(blocks []report.Block, p *Purchase, id string) []report.Block {
 	if p == nil {
-		return w.section("resilience", true, blocks...)
+		return blocks
 	}
 	place := placeName(p.Kind, p.Site, p.Name)
 	if p.Watts == nil {
-		blocks = append(blocks, report.Paragraph{Text: w.Say("purchase.no_power", p.Servers, place), Tone: report.Notice})
-		return w.section("resilience", true, blocks...)
+		return append(blocks, report.Paragraph{Text: w.Say("purchase.no_power", p.Servers, place), Tone: report.Notice})
 	}
 	blocks = append(blocks, report.Banner{Label: w.Say("purchase.label"), Text: w.Say("purchase.line", p.Servers, place, *p.Watts, p.Percent, p.Growth[0].KW), Tone: report.Notice})
 	sums := w.table("purchase", "growth", "percent_a_year>", "arithmetic*3", "kilowatts>")
-	sums.Note = w.Say("purchase.note")
+	sums.ID, sums.Note = id, w.Say("purchase.note")
 	for _, g := range p.Growth {
 		sums.Rows = append(sums.Rows, []report.Cell{
-			w.word("growth", g.Growth), report.Number(g.PercentAYear), report.Text(fmt.Sprintf("%s W × %s × %s ÷ 1000", report.Digits(*p.Watts), report.Digits(1+p.Percent/100), report.Digits(1+g.PercentAYear/100))), report.Number(g.KW),
+			w.word("growth", g.Growth), report.Number(g.PercentAYear), report.Text(fmt.Sprintf("%.1f W × %.2f × %.3f ÷ 1000", *p.Watts, 1+p.Percent/100, max(0, 1+g.PercentAYear/100))), report.Number(g.KW),
 		})
 	}
 	if len(p.Growth) == 1 {
 		blocks = append(blocks, report.Paragraph{Text: w.Say("purchase.no_growth", minTrendDays), Tone: report.Notice})
 	}
-	return w.section("resilience", true, append(blocks, sums)...)
+	return append(blocks, sums)
 }
 
 func (w writer) method() report.Section {

@@ -273,7 +273,9 @@ func theilSen(x, y []float64) (slope, low, high float64, ok bool) {
 	for i := range y {
 		rest[i] = y[i] - slope*x[i]
 	}
-	variance *= nn / report.Effective(rest)
+	if off := slices.Max(rest) - slices.Min(rest); off > 1e-9*max(math.Abs(sorted[0]), math.Abs(sorted[n-1])) { // not what rounding leaves of a line
+		variance *= nn / report.Effective(rest)
+	}
 	c := normal95 * math.Sqrt(variance)
 	from, to := int(math.Floor((float64(m)-c)/2))-1, int(math.Ceil((float64(m)+c)/2))
 	if from < 0 || to >= m {

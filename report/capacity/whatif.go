@@ -10,7 +10,7 @@ import (
 // like drew on average in that step.
 type WhatIf struct {
 	Change   string            `json:"change"`
-	Servers  int               `json:"servers"` // added; negative: removed
+	Servers  int               `json:"servers"` // added; negative: removed from there
 	Like     []health.TargetID `json:"like"`
 	Kind     string            `json:"kind"` // of the place: rack, site, feed, feeds
 	Site     string            `json:"site,omitempty"`
@@ -45,7 +45,9 @@ func (f *fleet) imagine() {
 			}
 			x := newGroup(g.Kind, g.Site, g.Name)
 			x.budget, x.what = g.budget, &WhatIf{Change: c.Text, Servers: c.N, Like: c.Like, Kind: g.Kind, Site: g.Site, Name: g.Name}
-			c.build(x, g, f, like)
+			if !c.build(x, g, f, like) {
+				continue
+			}
 			made = append(made, x)
 		}
 	}
@@ -73,15 +75,15 @@ func (c *Change) concerns(f *fleet, g *group, sites map[string]bool) bool {
 	return false
 }
 
-// build puts the members of g into x, and the change with them.
-func (c *Change) build(x, g *group, f *fleet, like []*server) {
+// build puts the members of g into x, and the change with them. It is false where nothing changes: none stands there that could be removed.
+func (c *Change) build(x, g *group, f *fleet, like []*server) bool {
 	each := float64(c.N) / float64(len(like))
 	if g.Kind == "feed" && g.paired {
 		each /= 2 // the other one has the other half
 	}
 	members := g.of(f)
 	if c.N < 0 { // the first so many of them that stand there are taken away
-		left := -c.N
+		all, left := len(members), -c.N
 		members = slices.DeleteFunc(members, func(s *server) bool {
 			if left > 0 && slices.Contains(like, s) {
 				left--
@@ -89,6 +91,9 @@ func (c *Change) build(x, g *group, f *fleet, like []*server) {
 			}
 			return false
 		})
+		if x.what.Servers = len(members) - all; x.what.Servers == 0 {
+			return false
+		}
 		each = 0
 	}
 	onFeed := g.Kind == "feed" || g.Kind == "feeds"
@@ -105,13 +110,14 @@ func (c *Change) build(x, g *group, f *fleet, like []*server) {
 	}
 	x.Servers = len(members) + max(c.N, 0)
 	if each == 0 {
-		return
+		return true
 	}
 	for _, s := range like { // on a feed, or where they do not stand, only what they draw counts
 		if onFeed || !slices.Contains(members, s) {
 			s.memberships = append(s.memberships, membership{group: x, weight: each})
 		}
 	}
+	return true
 }
 
 func (f *fleet) whatIfs(groups []Group) []WhatIf {
