@@ -282,6 +282,8 @@ func (o *capacityOptions) choose(ctx context.Context, r report.FleetReader, cfg 
 			places[id] = c.Target
 			if m.Place(&c.Target) {
 				q.NeverRead = append(q.NeverRead, id)
+			} else {
+				q.Others = append(q.Others, c.Target)
 			}
 		}
 	}
@@ -292,6 +294,9 @@ func (o *capacityOptions) choose(ctx context.Context, r report.FleetReader, cfg 
 	for _, t := range servers {
 		switch {
 		case !m.Place(&t):
+			if cfg == nil || configured[t.ID] != nil {
+				q.Others = append(q.Others, t)
+			}
 		case cfg != nil && configured[t.ID] == nil:
 			q.Retired = append(q.Retired, t.ID)
 		default:

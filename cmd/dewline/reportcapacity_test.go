@@ -317,6 +317,15 @@ func TestReportCapacity(t *testing.T) {
 			t.Errorf("%s differs from run to run (%v, %v)", name, errA, errB)
 		}
 	}
+	// Of one server of the rack alone it is not said how much of the rack's budget is used.
+	one := filepath.Join(dir, "one")
+	if code, stdout, stderr := dewline(t, args("--target", "db-1", "--zip=false", "--out", one)...); code != 0 || !strings.Contains(stdout, "what servers draw that were not chosen, so that these are held against no budget (4): bontang/A1, ") ||
+		strings.Contains(stdout, " VA of ") {
+		t.Errorf("exit %d\n%s\n%s", code, stdout, stderr)
+	}
+	if b, err := os.ReadFile(filepath.Join(one, "data", "inventory.jsonl")); err != nil || strings.Count(string(b), "\n") != 1 || !strings.Contains(string(b), `"db-1"`) {
+		t.Errorf("the evidence has others' inventory: %s, %v", b, err)
+	}
 	// Another language, without a configuration.
 	id := filepath.Join(dir, "kapasitas")
 	if code, stdout, stderr := dewline(t, "report", "capacity", "--data-dir", data, "--since", "1d", "--generated-at", at, "--lang", "id", "--raw", "--zip=false", "--out", id); code != 0 || !strings.HasPrefix(stdout, "Beli: ") {

@@ -20,9 +20,9 @@ const mostKept = 200
 type keptDays struct {
 	report.FleetReader
 	days, raw bool
-	targets   []health.Target // in the order in which their inventory is asked for
-	put       func(any) error // a line of data/days.jsonl
-	part      func(any) error // of data/inventory.jsonl
+	targets   map[health.TargetID]*health.Target // those that are reviewed
+	put       func(any) error                    // a line of data/days.jsonl
+	part      func(any) error                    // of data/inventory.jsonl
 }
 
 // keptDay is a line of the evidence: what a server's series did in a day.
@@ -63,7 +63,10 @@ func (k *keptDays) build(ctx context.Context, dir string, q capacity.Request) (r
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, fmt.Errorf("write evidence: %w", err)
 	}
-	k.targets = q.Targets
+	k.targets = map[health.TargetID]*health.Target{}
+	for i := range q.Targets {
+		k.targets[q.Targets[i].ID] = &q.Targets[i]
+	}
 	err = jsonLines(filepath.Join(folder, "inventory.jsonl"), func(part func(any) error) error {
 		k.part = part
 		build := func(put func(any) error) (err error) {
@@ -79,17 +82,17 @@ func (k *keptDays) build(ctx context.Context, dir string, q capacity.Request) (r
 	return rep, err
 }
 
-// EachInventory writes down what was told, once: the review asks once.
+// EachInventory writes down what was told of the servers that are reviewed, once: the review asks once.
 func (k *keptDays) EachInventory(ctx context.Context, ids []health.TargetID, at time.Time, f func(health.TargetID, *health.PartFacts) error) error {
-	n := 0
 	return k.FleetReader.EachInventory(ctx, ids, at, func(id health.TargetID, facts *health.PartFacts) error {
-		if err := k.part(struct {
-			Target health.Target
-			*health.PartFacts
-		}{k.targets[n], facts}); err != nil {
-			return err
+		if t := k.targets[id]; t != nil {
+			if err := k.part(struct {
+				Target health.Target
+				*health.PartFacts
+			}{*t, facts}); err != nil {
+				return err
+			}
 		}
-		n++
 		return f(id, facts)
 	})
 }

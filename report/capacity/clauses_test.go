@@ -251,6 +251,104 @@ func TestAFeedOfWhichNoSupplyIsFoundHasNoFigureNorItsPair(t *testing.T) {
 	}
 }
 
+// TestAFeedWithSuppliesThatTellNothingIsALowerBound: a breaker must not look free because some of what hangs on it cannot be read.
+func TestAFeedWithSuppliesThatTellNothingIsALowerBound(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		other  func(l *lab) // what is known of the server "o"
+		serves bool
+		bound  bool
+	}{
+		{"both are read", func(l *lab) { l.reads("o", psu1, always(100)) }, true, false},
+		{"a supply of the other is installed and tells no input", func(l *lab) { l.reads("o", board, always(100)).has("o", part("psu/1", health.ClassPSU, "", "", 0)) }, true, true},
+		{"of the other's supplies only the rating is told", func(l *lab) { l.reads("o", rated1, always(500)).reads("o", board, always(100)) }, true, true},
+		{"nothing is known of the other's supplies", func(l *lab) { l.reads("o", board, always(100)) }, true, true},
+		{"the other's supply has a name that no feed has", func(l *lab) { l.reads("o", psu2, always(100)) }, true, true},
+		{"the feed does not serve the other", func(l *lab) { l.reads("o", board, always(100)) }, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, 1, "s", "o").reads("s", psu1, always(100))
+			c.other(l)
+			serves := func(x health.Target) bool { return c.serves || x.ID == "s" }
+			l.q.Feeds = []Feed{{Budget: Budget{Name: "left", VoltAmperes: 150, PowerFactor: 1}, Serves: serves, Feeds: func(x health.Target, id health.ComponentID, _ string) bool { return serves(x) && id == "psu/1" }}}
+			l.q.Changes = []Change{{Text: "add 1 x s", N: 1, Like: []health.TargetID{"s"}}}
+			rep := l.build()
+			g := rep.Groups[len(rep.Groups)-1]
+			if g.Kind != "feed" || (g.Draw == nil) != c.bound || c.bound && (g.AtLeast == nil || g.AtLeast.Max != 100 || g.Budget.P99 != nil || g.Servers != 2) {
+				t.Errorf("%+v, draw %+v, at least %+v", g, g.Draw, g.AtLeast)
+			}
+			if got := said(rep.Decision.Unseen, "unseen.feed_part") != nil; got != c.bound {
+				t.Errorf("told on the first page: %v", got)
+			}
+			if x := rep.WhatIf[len(rep.WhatIf)-1]; x.Kind != "feed" || (x.Result == "not_known") != c.bound {
+				t.Errorf("what if: %+v", x)
+			}
+		})
+	}
+}
+
+// TestWhatOthersDrawFromTooIsHeldAgainstNoBudget: half of a rack fits well into the budget of a rack.
+func TestWhatOthersDrawFromTooIsHeldAgainstNoBudget(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		other health.Target
+		pdu   bool
+		want  []string // what has a budget
+	}{
+		{"nobody was left out", health.Target{}, false, []string{"site x", "rack A1", "feed left", "feed right", "feeds left + right"}},
+		{"a server of the rack", health.Target{ID: "o", Site: "x", Rack: "A1"}, false, nil},
+		{"a server of another rack", health.Target{ID: "o", Site: "x", Rack: "A2"}, false, []string{"rack A1", "feed left", "feed right", "feeds left + right"}},
+		{"a server of a rack of that name elsewhere", health.Target{ID: "o", Site: "y", Rack: "A1"}, false, []string{"site x", "rack A1", "feed left", "feed right", "feeds left + right"}},
+		{"a PDU of the rack", health.Target{ID: "o", Site: "x", Rack: "A1"}, true, []string{"site x", "rack A1", "feed left", "feed right", "feeds left + right"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, 1, "s").reads("s", psu1, always(100)).reads("s", psu2, always(100))
+			b := func(name string) Budget { return Budget{Name: name, Site: "x", VoltAmperes: 900, PowerFactor: 1} }
+			serves := func(x health.Target) bool { return x.Site == "x" && x.Rack == "A1" }
+			on := func(psu string) func(health.Target, health.ComponentID, string) bool {
+				return func(x health.Target, id health.ComponentID, _ string) bool { return serves(x) && string(id) == psu }
+			}
+			l.q.Sites, l.q.Racks = []Budget{b("x")}, []Budget{b("A1")}
+			l.q.Feeds = []Feed{{Budget: b("left"), Partner: "right", Serves: serves, Feeds: on("psu/1")}, {Budget: b("right"), Partner: "left", Serves: serves, Feeds: on("psu/2")}}
+			if c.other.ID != "" {
+				m := reporttest.NewMachine(c.other)
+				if c.pdu {
+					m.Parts = []health.KnownComponent{part("power/Total", health.ClassPower, "", "", 0)}
+					m.Parts[0].Place = "/redfish/v1/PowerEquipment/RackPDUs/1"
+				}
+				l.fleet.Machines = append(l.fleet.Machines, m)
+				l.q.Others = []health.Target{c.other}
+			}
+			rep := l.build()
+			var got []string
+			for _, g := range rep.Groups {
+				if g.Budget != nil {
+					got = append(got, g.Kind+" "+g.Name)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("budgets of %q, want %q", got, c.want)
+			}
+			if n := said(rep.Decision.Unseen, "unseen.others"); (n != nil) != (len(c.want) < 5) {
+				t.Errorf("on the first page: %+v", rep.Decision.Unseen)
+			}
+		})
+	}
+}
+
+func TestASupplyThatIsOnBothOfTwoFeedsCountsOnceInTheirSum(t *testing.T) {
+	l := newLab(t, 1, "s").reads("s", psu1, always(100))
+	all := func(health.Target, health.ComponentID, string) bool { return true }
+	l.q.Feeds = []Feed{{Budget: Budget{Name: "left", VoltAmperes: 900, PowerFactor: 1}, Partner: "right", Feeds: all}, {Budget: Budget{Name: "right", VoltAmperes: 900, PowerFactor: 1}, Partner: "left", Feeds: all}}
+	for _, g := range l.build().Groups {
+		if g.Draw == nil || g.Draw.Max != 100 {
+			t.Errorf("%s %s: %+v", g.Kind, g.Name, g.Draw)
+		}
+	}
+}
+
 func TestOnlySoManyAreTakenAwayAsAskedForAndAsStandThere(t *testing.T) {
 	l := newLab(t, 1, "w-1", "w-2", "w-3", "db")
 	for i, m := range l.fleet.Machines {

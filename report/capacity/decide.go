@@ -206,6 +206,9 @@ func (out *Report) unseen(d *Decision, f *fleet) {
 	if n := len(f.q.Retired); n > 0 {
 		add("unseen.retired", n, some(names(f.q.Retired)))
 	}
+	if n := len(f.shares); n > 0 {
+		add("unseen.others", n, some(f.shares))
+	}
 	list := func(key string, is func(*Server) bool) {
 		var l []string
 		for i := range out.Servers {
@@ -235,6 +238,9 @@ func (out *Report) unseen(d *Decision, f *fleet) {
 	}
 	if n := len(f.bare); n > 0 {
 		add("unseen.feed_map", n, some(f.bare))
+	}
+	if n := len(f.partly); n > 0 {
+		add("unseen.feed_part", n, some(f.partly))
 	}
 	wear := 0
 	for _, x := range out.Drives {

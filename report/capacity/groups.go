@@ -28,6 +28,7 @@ type Group struct {
 	Hours    float64  `json:"energy_hours"`
 	Gap      float64  `json:"gap_hours"`
 	Unread   int      `json:"members_never_read"`
+	Others   int      `json:"servers_not_chosen,omitempty"`   // stand there too, and are in no figure: there is no budget then
 	Rated    *float64 `json:"supplies_rated_watts,omitempty"` // what its supplies could give, all of them rated
 	Budget   *Used    `json:"budget,omitempty"`
 	Trend    *Trend   `json:"trend,omitempty"`
@@ -87,6 +88,8 @@ type membership struct {
 type feedPart struct {
 	group  *group
 	places []int // in query.Aligned
+	// unread are supplies that hang there and tell no input, or may: they are missing in every step.
+	unread int
 	joined bool
 }
 
@@ -135,6 +138,7 @@ func (f *fleet) join() {
 		}
 	}
 	f.joinFeeds()
+	f.leaveOut()
 	f.groups = slices.DeleteFunc(f.groups, func(g *group) bool { return g.Servers == 0 })
 	f.imagine()
 }
@@ -165,25 +169,21 @@ func (f *fleet) joinFeeds() {
 	}
 	for _, s := range f.servers {
 		by := map[*group]*feedPart{}
-		for i := range f.q.Feeds {
-			x := &f.q.Feeds[i]
-			for _, k := range s.inputs {
-				id := s.query.Aligned[k].Component
-				if !x.Feeds(s.target, id, s.name(id)) {
+		hang := func(i, place, unread int) {
+			for _, g := range []*group{feeds[i], pairs[f.q.Feeds[i].Name]} {
+				if g == nil {
 					continue
 				}
-				for _, g := range []*group{feeds[i], pairs[x.Name]} {
-					if g == nil {
-						continue
-					}
-					if by[g] == nil {
-						by[g] = &feedPart{group: g}
-						g.Servers++
-					}
-					by[g].places = append(by[g].places, k)
+				if by[g] == nil {
+					by[g] = &feedPart{group: g}
+					g.Servers++
+				}
+				if by[g].unread += unread; place >= 0 && !slices.Contains(by[g].places, place) { // on both of two feeds: once in their sum
+					by[g].places = append(by[g].places, place)
 				}
 			}
 		}
+		f.hang(s, hang)
 		for _, g := range feeds {
 			if p := by[g]; p != nil {
 				s.feeds = append(s.feeds, *p)
@@ -194,24 +194,91 @@ func (f *fleet) joinFeeds() {
 	f.groups = append(f.groups, feeds...)
 }
 
-// unmapped finds feeds of which no supply was found, though they serve chosen servers. With one of two missing there is no sum of both.
-func (f *fleet) unmapped(feeds []*group, pairs map[string]*group) {
-	found := func(name string) bool {
-		return slices.ContainsFunc(feeds, func(g *group) bool { return g.Kind == "feed" && g.Name == name && g.Servers > 0 })
-	}
-	for i := range f.q.Feeds {
-		x := &f.q.Feeds[i]
-		if found(x.Name) {
+// leaveOut takes the budget from what others draw from too.
+func (f *fleet) leaveOut() {
+	for _, g := range f.groups {
+		if g.Servers == 0 {
 			continue
 		}
+		serves := []func(health.Target) bool{}
+		for k := range f.q.Feeds {
+			x := &f.q.Feeds[k]
+			its := g.Kind == "feed" && x.Name == g.Name || g.Kind == "feeds" && (x.Name+" + "+x.Partner == g.Name || x.Partner+" + "+x.Name == g.Name)
+			if its && x.Serves != nil {
+				serves = append(serves, x.Serves)
+			}
+		}
+		for i := range f.q.Others {
+			t := &f.q.Others[i]
+			if g.Kind == "all" || g.Kind == "site" && t.Site == g.Site || g.Kind == "rack" && t.Site == g.Site && t.Rack == g.Name ||
+				slices.ContainsFunc(serves, func(is func(health.Target) bool) bool { return is(*t) }) {
+				g.Others++
+			}
+		}
+		if g.Others > 0 && g.budget != nil {
+			g.budget = nil
+			f.shares = append(f.shares, placeName(g.Kind, g.Site, g.Name))
+		}
+	}
+}
+
+// hang says which supplies of a server are on which feed: those that tell their input by their place, and how many do not. A server of which no
+// supply is on any feed that serves it, or known at all, draws from one of them all the same.
+func (f *fleet) hang(s *server, on func(feed, place, unread int)) {
+	found := false
+	for i := range f.q.Feeds {
+		x := &f.q.Feeds[i]
+		told := map[health.ComponentID]bool{}
+		for _, k := range s.inputs {
+			id := s.query.Aligned[k].Component
+			told[id] = true
+			if x.Feeds(s.target, id, s.name(id)) {
+				found = true
+				on(i, k, 0)
+			}
+		}
+		for _, id := range s.partsOf(health.ClassPSU) {
+			if s.part(id).Of == "" && !told[id] && x.Feeds(s.target, id, s.name(id)) {
+				found = true
+				on(i, -1, 1)
+			}
+		}
+	}
+	for i := range f.q.Feeds {
+		if x := &f.q.Feeds[i]; !found && x.Serves != nil && x.Serves(s.target) {
+			on(i, -1, 1)
+		}
+	}
+}
+
+// unmapped finds feeds of which no supply was found, though they serve chosen servers. With one of two missing there is no sum of both.
+func (f *fleet) unmapped(feeds []*group, pairs map[string]*group) {
+	none := func(g *group) {
+		g.Servers = 0
+		for _, s := range f.servers {
+			s.feeds = slices.DeleteFunc(s.feeds, func(p feedPart) bool { return p.group == g })
+		}
+	}
+	for i := range f.q.Feeds {
+		x, g := &f.q.Feeds[i], feeds[i]
+		read, missing := false, false
+		for _, s := range f.servers {
+			for _, p := range s.feeds {
+				read, missing = read || p.group == g && len(p.places) > 0, missing || p.group == g && p.unread > 0
+			}
+		}
+		if read {
+			if missing {
+				f.partly = append(f.partly, x.Name)
+			}
+			continue
+		}
+		none(g)
 		if slices.ContainsFunc(f.servers, func(s *server) bool { return x.Serves == nil || x.Serves(s.target) }) {
 			f.bare = append(f.bare, x.Name)
 		}
 		if g := pairs[x.Name]; g != nil {
-			g.Servers = 0
-			for _, s := range f.servers {
-				s.feeds = slices.DeleteFunc(s.feeds, func(p feedPart) bool { return p.group == g })
-			}
+			none(g)
 		}
 	}
 }
@@ -242,7 +309,7 @@ func (g *group) enter(members int, first time.Time) {
 func (p *feedPart) take(s *server, since time.Time, x *health.DayFacts) {
 	if !p.joined {
 		p.joined = true
-		p.group.enter(len(p.places), since)
+		p.group.enter(len(p.places)+p.unread, since)
 	}
 	for _, k := range p.places {
 		id := s.query.Aligned[k].Component

@@ -11,6 +11,8 @@ import (
 type Request struct {
 	From, Until time.Time
 	Targets     []health.Target // the servers, chosen
+	// Others are servers that were not chosen: with them in it a rack, feed or site draws more than is reviewed, and is held against no budget.
+	Others []health.Target
 	// Retired and NeverRead are servers that were left out: no longer configured, or configured and without any data.
 	Retired, NeverRead []health.TargetID
 	Selection          string // in words, for the report: "site bontang"; "" is all

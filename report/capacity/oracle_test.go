@@ -371,8 +371,8 @@ func smallRequest(f *reporttest.Fleet) Request {
 	for _, side := range []struct{ name, partner, psu string }{{"left", "right", "psu/1"}, {"right", "left", "psu/2"}} {
 		va := map[string]float64{"left": 700, "right": 650}[side.name]
 		q.Feeds = append(q.Feeds, Feed{Budget: Budget{Name: side.name, VoltAmperes: va, PowerFactor: 0.95}, Partner: side.partner, Feeds: func(t health.Target, psu health.ComponentID, _ string) bool {
-			return t.Rack == "A1" && string(psu) == side.psu
-		}})
+			return t.Rack == "A1" && t.ID != "db-1" && string(psu) == side.psu
+		}, Serves: func(t health.Target) bool { return t.Rack == "A1" && t.ID != "db-1" }})
 	}
 	for _, m := range f.Machines {
 		q.Targets = append(q.Targets, m.Target)

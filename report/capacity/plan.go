@@ -18,6 +18,8 @@ type fleet struct {
 	// equipment is what is no server: a rack PDU measures again what the servers draw.
 	equipment []health.TargetID
 	bare      []string // feeds of which no power supply was found
+	shares    []string // what draws more than is reviewed, and is held against no budget
+	partly    []string // feeds on which supplies hang, or may, that tell no input
 	byID      map[health.TargetID]*server
 	groups    []*group
 	faults    []*health.Fault // in the order in which they opened
@@ -126,9 +128,32 @@ func plan(ctx context.Context, r report.FleetReader, q *Request) (*fleet, error)
 	}); err != nil {
 		return nil, err
 	}
+	if err := f.others(ctx, r); err != nil {
+		return nil, err
+	}
 	f.join()
 	f.names = nil
 	return f, nil
+}
+
+// others leaves of those that were not chosen only servers.
+func (f *fleet) others(ctx context.Context, r report.FleetReader) error {
+	if len(f.q.Sites)+len(f.q.Racks)+len(f.q.Feeds) == 0 || len(f.q.Others) == 0 {
+		return nil // nothing is held against anything
+	}
+	var ids []health.TargetID
+	for i := range f.q.Others {
+		ids = append(ids, f.q.Others[i].ID)
+	}
+	equipment := map[health.TargetID]bool{}
+	if err := r.EachInventory(ctx, ids, f.q.Until, func(id health.TargetID, facts *health.PartFacts) error {
+		equipment[id] = isEquipment(facts)
+		return nil
+	}); err != nil {
+		return err
+	}
+	f.q.Others = slices.DeleteFunc(slices.Clone(f.q.Others), func(t health.Target) bool { return equipment[t.ID] })
+	return nil
 }
 
 // once is a text that many servers share.

@@ -99,7 +99,7 @@ func (c *Change) build(x, g *group, f *fleet, like []*server) bool {
 	onFeed := g.Kind == "feed" || g.Kind == "feeds"
 	for _, s := range members {
 		if k := slices.IndexFunc(s.feeds, func(p feedPart) bool { return p.group == g }); onFeed {
-			s.feeds = append(s.feeds, feedPart{group: x, places: s.feeds[k].places})
+			s.feeds = append(s.feeds, feedPart{group: x, places: s.feeds[k].places, unread: s.feeds[k].unread})
 			continue
 		}
 		w := 1.0
