@@ -55,7 +55,8 @@ func varyingOf(hours []*health.HourFacts) map[seriesKey]bool {
 }
 
 // frozenHours are those in which a BMC repeated itself: with the host on, visits for an hour or longer brought the same values of every
-// sensor, three of which vary.
+// sensor, three of which vary. Of one that repeated itself where an hour or more begins or ends in which nothing was read, nobody knows
+// for how long it did: that time counts too.
 func frozenHours(hours []*health.HourFacts, varying map[seriesKey]bool) map[time.Time]bool {
 	out := map[time.Time]bool{}
 	if len(varying) < minVarying {
@@ -72,8 +73,20 @@ func frozenHours(hours []*health.HourFacts, varying map[seriesKey]bool) map[time
 		}
 		run, repeats = health.StillRun{}, nil
 	}
+	var gap span // the last one of an hour or more: from a visit to the next
+	begin := func(at time.Time) {
+		if run.From = at; at.Equal(gap.to) {
+			run.From = gap.from
+		}
+	}
 	var before *health.HourFacts
+	var unread time.Time // until when nothing was read
 	for _, f := range hours {
+		if before != nil && !f.FirstAt.IsZero() && f.FirstAt.Sub(before.LastAt) >= minFrozen {
+			if gap = (span{before.LastAt, f.FirstAt}); !run.From.IsZero() {
+				run.To = f.FirstAt
+			}
+		}
 		switch {
 		case !f.Whole || f.Power.Off > 0 || f.Power.On > 0 && f.FirstAt.IsZero():
 			// It may have stood still into the hour in which it was seen to be off.
@@ -85,6 +98,7 @@ func frozenHours(hours []*health.HourFacts, varying map[seriesKey]bool) map[time
 			before = nil
 			continue
 		case f.FirstAt.IsZero(): // nothing was read: the next visit tells whether it still stands still
+			unread = f.At.Add(time.Hour)
 			continue
 		}
 		switch {
@@ -92,7 +106,7 @@ func frozenHours(hours []*health.HourFacts, varying map[seriesKey]bool) map[time
 			end()
 		default:
 			if run.From.IsZero() {
-				run.From = before.LastAt
+				begin(before.LastAt)
 				repeats = append(repeats, before.At)
 			}
 			run.To = f.FirstAt
@@ -101,7 +115,7 @@ func frozenHours(hours []*health.HourFacts, varying map[seriesKey]bool) map[time
 		for _, r := range f.Still {
 			if !run.To.Equal(r.From) || run.To.IsZero() {
 				end()
-				run.From = r.From
+				begin(r.From)
 			}
 			run.To = r.To
 			repeats = append(repeats, f.At)
@@ -110,6 +124,9 @@ func frozenHours(hours []*health.HourFacts, varying map[seriesKey]bool) map[time
 			end()
 		}
 		before = f
+	}
+	if !run.From.IsZero() && unread.Sub(run.To) >= minFrozen {
+		run.To = unread
 	}
 	end()
 	return out

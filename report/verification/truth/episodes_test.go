@@ -131,6 +131,37 @@ type episode struct {
 	only  bool      // only the log says that it is over, and the part was not read since
 }
 
+// heard is when somebody next read the BMC: at a tick or after it.
+func (s *server) heard(from int) time.Time {
+	for _, t := range s.ledger[from:] {
+		if !t.silent && !t.down {
+			return t.at
+		}
+	}
+	return s.ledger[len(s.ledger)-1].at
+}
+
+// secret tells whether nobody who reads the BMC can say which of a detector's two states is liquid: of the vendor's own sensor, the fault was
+// the first that was read; of another, the first was wet.
+func (s *server) secret(detector int) bool {
+	if s.make.driver != health.DriverIPMI || s.make.profile.IPMI == bmcsim.ShapeBlade { // which tells a severity
+		return false
+	}
+	for k := range s.ledger {
+		t := &s.ledger[k]
+		state := t.state.Leaks[detector].State
+		switch {
+		case t.down || t.silent:
+			continue
+		case s.make.vendorLeak:
+			return state == bmcsim.LeakFault
+		case state != bmcsim.LeakFault:
+			return state == bmcsim.LeakWet
+		}
+	}
+	return false
+}
+
 // episodes of a server, from its ledger.
 func (s *server) episodes() (all []*episode) {
 	open := map[condition]*episode{}
@@ -192,7 +223,7 @@ func (s *server) episodes() (all []*episode) {
 			}
 			broken := c.part == "leak" && t.state.Leaks[c.index].State == bmcsim.LeakFault
 			if !broken && (s.readable(c, t) && !t.down || s.retold(t, c) && logRead(i)) {
-				e.ended = t.at
+				e.ended = s.heard(i)
 				e.only = e.read && !s.readable(c, t)
 				delete(open, c)
 			}

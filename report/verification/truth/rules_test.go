@@ -88,6 +88,12 @@ func (i *incident) bounds(s *server) *bounds {
 	restart := soakFrom
 	for _, e := range eps {
 		grave := e.kind == critical || e.kind == leaking
+		if e.part == "leak" && s.make.leak && s.secret(e.index) {
+			b.standing, b.grey = true, true // any of its states may be water
+			if e.ended.IsZero() {
+				e.ended = e.over
+			}
+		}
 		switch {
 		case e.shown.IsZero():
 			b.unseen = append(b.unseen, e.part)
