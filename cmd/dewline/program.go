@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -31,6 +32,7 @@ const (
 type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	renewFirst     time.Duration // how soon after its start a daemon computes open verifications anew; 0: renewAfter
 }
 
 // exitError is an error that decides the exit code. A nil err has been told to the user already.

@@ -333,6 +333,8 @@ type verificationKeeper struct {
 	log *slog.Logger
 	// influx is where hours may be that the store does not hold; nil: nowhere.
 	influx *config.InfluxDB
+	// first is how soon after its start the daemon computes them.
+	first time.Duration
 }
 
 const (
@@ -344,7 +346,7 @@ const (
 
 // run computes them every hour until ctx ends.
 func (k *verificationKeeper) run(ctx context.Context) error {
-	for wait := renewAfter; ; {
+	for wait := k.first; ; {
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

@@ -27,14 +27,24 @@ var (
 
 // roomBMC is a server's BMC as a function of time.
 type roomBMC struct {
-	name string
-	now  time.Time
-	i    int
+	name  string
+	now   time.Time
+	i     int
+	later time.Duration // than the times above
 }
 
 func (b *roomBMC) Close(context.Context) error { return nil }
 
-func (b *roomBMC) Read(_ context.Context, req health.Request) (*health.Snapshot, error) {
+func (b *roomBMC) Read(ctx context.Context, req health.Request) (*health.Snapshot, error) {
+	s, err := b.read(ctx, req)
+	s.At = s.At.Add(b.later)
+	for i := range s.Log {
+		s.Log[i].Created, s.Log[i].Observed = s.Log[i].Created.Add(b.later), s.Log[i].Observed.Add(b.later)
+	}
+	return s, err
+}
+
+func (b *roomBMC) read(_ context.Context, req health.Request) (*health.Snapshot, error) {
 	wet := b.name != "web-1"
 	off := wet && !b.now.Before(roomOff) && b.now.Before(roomOn)
 	s := &health.Snapshot{
@@ -102,18 +112,18 @@ func makeRoom(t testing.TB, dir string, until time.Time) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	playRoom(t, db, roomFrom, until)
+	playRoom(t, db, roomFrom, until, 0, "db-1", "db-2", "web-1") // one after the other: the chain of events hangs on their order
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return data
 }
 
-// playRoom makes the visits of a span.
-func playRoom(t testing.TB, db *sqlite.DB, from, until time.Time) {
+// playRoom makes the visits of a span, as if it all had been so much later.
+func playRoom(t testing.TB, db *sqlite.DB, from, until time.Time, later time.Duration, names ...string) {
 	t.Helper()
 	c := collector.New(collector.Options{Recorder: db, Log: slog.New(slog.DiscardHandler)})
-	for _, name := range []string{"db-1", "db-2", "web-1"} { // one after the other: the chain of events hangs on their order
+	for _, name := range names {
 		target := health.Target{ID: health.TargetID(name), Driver: health.DriverRedfish, Address: "https://" + name + ".bmc.example.org", Site: "bontang", Rack: "A1", Position: 3}
 		if name == "web-1" {
 			target.Rack = "B1"
@@ -123,9 +133,10 @@ func playRoom(t testing.TB, db *sqlite.DB, from, until time.Time) {
 			t.Fatal(err)
 		}
 		known = known.For(target)
-		bmc := &roomBMC{name: name}
+		bmc := &roomBMC{name: name, later: later}
 		for at := from; at.Before(until); at = at.Add(30 * time.Minute) {
 			bmc.now = at
+			at := at.Add(later)
 			due := map[health.Tier]time.Time{health.TierReadings: at, health.TierEvents: at, health.TierHealth: at, health.TierInventory: at}
 			if _, err := c.Visit(t.Context(), target, known, bmc, due, at); err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -172,7 +173,7 @@ func (p *program) run(ctx context.Context, path string, cfg *config.Config, debu
 		func(ctx context.Context) error { d.systemd.watch(ctx, d.status, d.progress); return nil },
 		followIncidents(db, cfg.Incidents, d.fleet, log).Run,
 		d.crier.Run,
-		(&verificationKeeper{db, log, cfg.InfluxDB}).run,
+		(&verificationKeeper{db, log, cfg.InfluxDB, cmp.Or(p.renewFirst, renewAfter)}).run,
 	}
 	if cfg.Backup == nil { // what status shows of earlier ones would seem to be in force
 		if err := db.SetBackupState(ctx, nil); err != nil {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -12,8 +16,18 @@ import (
 // start themselves with it.
 const runAsDewline = "DEWLINE_TEST_RUN_AS_PROGRAM"
 
+// renewSoon is how soon such a daemon computes open verifications anew: tests do not wait five minutes.
+const renewSoon = "DEWLINE_TEST_RENEW_AFTER"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsDewline) != "" {
+		if wait, err := time.ParseDuration(os.Getenv(renewSoon)); err == nil {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+			p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, renewFirst: wait}
+			code := p.main(ctx, os.Args[1:])
+			stop()
+			os.Exit(code)
+		}
 		main()
 	}
 	testscript.Main(m, map[string]func(){"dewline": main})
