@@ -342,10 +342,14 @@ func TestASupplyThatIsOnBothOfTwoFeedsCountsOnceInTheirSum(t *testing.T) {
 	l := newLab(t, 1, "s").reads("s", psu1, always(100))
 	all := func(health.Target, health.ComponentID, string) bool { return true }
 	l.q.Feeds = []Feed{{Budget: Budget{Name: "left", VoltAmperes: 900, PowerFactor: 1}, Partner: "right", Feeds: all}, {Budget: Budget{Name: "right", VoltAmperes: 900, PowerFactor: 1}, Partner: "left", Feeds: all}}
-	for _, g := range l.build().Groups {
+	rep := l.build()
+	for _, g := range rep.Groups {
 		if g.Draw == nil || g.Draw.Max != 100 {
 			t.Errorf("%s %s: %+v", g.Kind, g.Name, g.Draw)
 		}
+	}
+	if n := said(rep.Decision.Unseen, "unseen.feed_twice"); n == nil || !strings.HasSuffix(n.Detail, "(1): s psu/1") {
+		t.Errorf("%+v", rep.Decision.Unseen)
 	}
 }
 
@@ -432,6 +436,19 @@ func TestAirIsJudgedByBothEndsOfItsEnvelope(t *testing.T) {
 	c = l.build().Servers[0].Cooling
 	if c.Headroom != nil || c.DewHeadroom != nil || c.Outside.AllowableTemperature != nil || c.Outside.AllowableMoisture != nil || c.Outside.RecommendedWarm == nil || !c.DewComputed {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestDutyOfFansThatOnlySensorsTell: where no fan tells its duty, sensors of that name do.
+func TestDutyOfFansThatOnlySensorsTell(t *testing.T) {
+	pwm, pump := series("sensor/fanpwm_fan0", health.Duty, health.Percent), series("sensor/pump0", health.Duty, health.Percent)
+	l := newLab(t, 1, "s").reads("s", pwm, always(40)).reads("s", pump, always(90))
+	if d := l.build().Servers[0].Cooling.Duty; d == nil || d.Max != 40 {
+		t.Errorf("of sensors: %+v", d)
+	}
+	l.reads("s", fan1, always(50))
+	if d := l.build().Servers[0].Cooling.Duty; d == nil || d.Max != 50 || d.Min != 50 {
+		t.Errorf("of fans: %+v", d)
 	}
 }
 

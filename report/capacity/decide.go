@@ -239,6 +239,9 @@ func (out *Report) unseen(d *Decision, f *fleet) {
 	if n := len(f.bare); n > 0 {
 		add("unseen.feed_map", n, some(f.bare))
 	}
+	if n := len(f.twice); n > 0 {
+		add("unseen.feed_twice", n, some(f.twice))
+	}
 	if n := len(f.partly); n > 0 {
 		add("unseen.feed_part", n, some(f.partly))
 	}

@@ -178,7 +178,11 @@ func (f *fleet) joinFeeds() {
 					by[g] = &feedPart{group: g}
 					g.Servers++
 				}
-				if by[g].unread += unread; place >= 0 && !slices.Contains(by[g].places, place) { // on both of two feeds: once in their sum
+				switch by[g].unread += unread; {
+				case place < 0:
+				case slices.Contains(by[g].places, place): // on both of two feeds: once in their sum
+					f.twice = append(f.twice, string(s.target.ID)+" "+string(s.query.Aligned[place].Component))
+				default:
 					by[g].places = append(by[g].places, place)
 				}
 			}

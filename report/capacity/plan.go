@@ -19,6 +19,7 @@ type fleet struct {
 	equipment []health.TargetID
 	bare      []string // feeds of which no power supply was found
 	shares    []string // what draws more than is reviewed, and is held against no budget
+	twice     []string // power supplies that are on both of two feeds that carry each other
 	partly    []string // feeds on which supplies hang, or may, that tell no input
 	byID      map[health.TargetID]*server
 	groups    []*group
@@ -249,6 +250,7 @@ func (s *server) choose(facts *health.PartFacts) {
 		return len(s.query.Aligned) - 1
 	}
 	var inlet, dew, humidity *health.SeriesFacts
+	var duties []*health.SeriesFacts // of sensors that are named after fans
 	better := func(to **health.SeriesFacts, x *health.SeriesFacts, c health.Component) {
 		if *to == nil || airRank(c) < airRank(described(facts, *to)) {
 			*to = x
@@ -282,6 +284,8 @@ func (s *server) choose(facts *health.PartFacts) {
 		case health.Duty:
 			if keep = x.Class == health.ClassFan && x.Unit == health.Percent; keep {
 				s.duties = append(s.duties, align(x))
+			} else if x.Class == health.ClassSensor && x.Unit == health.Percent && strings.Contains(strings.ToLower(c.Name), "fan") {
+				duties = append(duties, x)
 			}
 		case health.CondensationMargin, health.LifeLeft, health.SpareLeft, health.MediaErrors, health.PowerOnHours, health.CorrectableErrors, health.UncorrectableErr:
 			keep = true
@@ -294,6 +298,11 @@ func (s *server) choose(facts *health.PartFacts) {
 		}
 		if keep && x.Quantity != health.Duty {
 			s.track(x)
+		}
+	}
+	if len(s.duties) == 0 {
+		for _, x := range duties {
+			s.duties = append(s.duties, align(x))
 		}
 	}
 	for _, a := range []struct {
