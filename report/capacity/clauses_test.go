@@ -125,6 +125,38 @@ func TestAServersDrawIsThatOfAllOfItsSupplies(t *testing.T) {
 	}
 }
 
+func TestASupplyThatIsReadLateDrewBeforeIfItIsInstalled(t *testing.T) {
+	for _, installed := range []bool{true, false} {
+		l := newLab(t, 2, "s").reads("s", psu1, always(100)).reads("s", psu2, until(288, nan, 100))
+		if installed {
+			l.has("s", part("psu/1", health.ClassPSU, "", "", 0), part("psu/2", health.ClassPSU, "", "", 0))
+		}
+		p := l.build().Servers[0].Power
+		if installed && (p.Draw.Min != 200 || p.Gap != 24) || !installed && (p.Draw.Min != 100 || p.Gap != 0) {
+			t.Errorf("installed %v: %+v, %v hours are not known", installed, p.Draw, p.Gap)
+		}
+	}
+}
+
+func TestAServerWithOneSupplyHasNoneToLose(t *testing.T) {
+	rep := newLab(t, 1, "s").reads("s", psu1, always(100)).reads("s", rated1, always(500)).build()
+	if p := rep.Servers[0].Power; p.Supplies != 1 || *p.OneLost != 0 || *p.Headroom != -100 || said(rep.Decision.Buy, "buy.supplies") != nil || said(rep.Decision.Watch, "watch.supplies") != nil {
+		t.Errorf("%+v %+v", p, rep.Decision)
+	}
+}
+
+func TestWithoutTheServerThatIsNotReadTheRestIsKnown(t *testing.T) {
+	l := newLab(t, 1, "a", "b").reads("a", board, always(100)).reads("b", inlet, always(20))
+	l.q.Racks = []Budget{{Name: "A1", VoltAmperes: 150, PowerFactor: 1}}
+	l.q.Changes = []Change{{Text: "remove 1 x b", N: -1, Like: []health.TargetID{"b"}}, {Text: "add 1 x a", N: 1, Like: []health.TargetID{"a"}}}
+	want := map[string]string{"remove 1 x b rack": "fits", "remove 1 x b site": "no_budget", "add 1 x a rack": "not_known", "add 1 x a site": "not_known"}
+	for _, x := range l.build().WhatIf {
+		if x.Result != want[x.Change+" "+x.Kind] || x.Before != nil || x.PerUnit != nil {
+			t.Errorf("%+v", x)
+		}
+	}
+}
+
 // TestABoundIsNoDraw: the highest samples of two supplies, added up, are above what one gives; whether the server was is not known.
 func TestABoundIsNoDraw(t *testing.T) {
 	for _, c := range []struct {
@@ -191,7 +223,8 @@ func TestADrawIsHeldAgainstTheLimitOfItsDay(t *testing.T) {
 		{"lifted: what it draws now is its demand", until(288, 400, nan), nil, until(288, 100, 390), 0, 400},
 		{"of two limits the lowest holds", always(900), always(400), always(390), 2, 400},
 		{"not at the lowest of two", always(400), always(900), always(300), 0, 400},
-		{"changed within the day: nothing is told of it", until(100, 900, 400), nil, until(100, 500, 300), 0, 400},
+		{"lowered within the day, and not at the higher one", until(100, 900, 400), nil, until(100, 500, 300), 0, 400},
+		{"lowered within the day, and at the higher one", until(100, 900, 400), nil, until(100, 890, 300), 1, 900},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, 2, "s").reads("s", board, c.draw).reads("s", limit, c.limit)

@@ -114,7 +114,7 @@ func smallFleet(seed uint64) *reporttest.Fleet {
 				read(web1, life2, math.Floor(80-0.3*day+30*math.Floor(day/20)))
 				read(web1, life3, 97)
 				read(web1, spare1, 100)
-				read(web1, media1, math.Floor(day/10))
+				read(web1, media1, 3+math.Floor(day/10))
 				read(web1, hours1, 20000+24*day)
 			}
 			if k%5 == 0 { // a second sample in the step

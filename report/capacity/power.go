@@ -170,14 +170,11 @@ func (p *powerTally) samples(s *server, x *health.DayFacts) {
 	p.summed = p.summed || n > 1
 }
 
-// limited holds the highest draw of a day against the limit of that day; of several the lowest holds. A day in which one was changed tells nothing.
+// limited holds the highest draw of a day against the limit of that day: the highest that was told on it, and of several limits the lowest.
 func (p *powerTally) limited(s *server, x *health.DayFacts, most float64) {
 	limit := math.Inf(1)
 	for i, t := range s.daily {
 		if d := &x.Daily[i]; d.N > 0 && t.Quantity == health.PowerLimit && d.Max > 0 {
-			if d.Min != d.Max {
-				return
-			}
 			limit = min(limit, d.Max)
 		}
 	}

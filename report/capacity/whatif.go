@@ -138,9 +138,10 @@ func (f *fleet) whatIfs(groups []Group) []WhatIf {
 				w.Result = "over"
 			}
 		}
-		if w.After == nil || w.Before == nil {
+		switch {
+		case w.After == nil:
 			w.Result = "not_known"
-		} else if w.Servers != 0 {
+		case w.Before != nil:
 			w.PerUnit = new((w.After.P99 - w.Before.P99) / float64(w.Servers))
 		}
 		out = append(out, w)

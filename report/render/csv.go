@@ -57,7 +57,7 @@ func csvValue(c report.Cell) string {
 	case nil:
 		return harmless(clean(c.Text))
 	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
+		return strconv.FormatFloat(v, 'f', -1, 64) // no exponent: a spreadsheet would show it
 	case int:
 		return strconv.Itoa(v)
 	case bool:

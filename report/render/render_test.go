@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"encoding/csv"
 	"flag"
 	"math"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dewline/health"
 	"dewline/report"
 )
 
@@ -138,6 +140,40 @@ func TestCSVIsHarmlessAndWhole(t *testing.T) {
 	sum := &report.Table{ID: "sum", Columns: []report.Column{{Key: "sum"}}, Rows: [][]report.Cell{{report.Text("32 A × 230 V")}}}
 	if err := CSV(&b, sum); err != nil || b.String() != "\ufeffsum\n32 A × 230 V\n" {
 		t.Errorf("%q, %v: a spreadsheet must see that it is UTF-8", b.String(), err)
+	}
+}
+
+// TestNoTextIsAFormula: a BMC's name or serial number must not run in a spreadsheet, whether it stands as a text or as a value; numbers stay numbers.
+func TestNoTextIsAFormula(t *testing.T) {
+	for in, want := range map[string]string{
+		`=1+1`: `'=1+1`, `+1`: `'+1`, `-2+3`: `'-2+3`, `@SUM(A1)`: `'@SUM(A1)`, `-`: `'-`, "\t=1": `'=1`, "\r\n=1": `'=1`, "x=1": "x=1", "2 x db": "2 x db", "a,b": "a,b", `a"b`: `a"b`, "a;b": "a;b", "a\nb": "a b",
+	} {
+		for _, cell := range []report.Cell{report.Text(in), {Text: "shown", Value: in}, {Text: "shown", Value: health.TargetID(in)}} {
+			var b bytes.Buffer
+			if err := CSV(&b, &report.Table{ID: "x", Columns: []report.Column{{Key: "a"}, {Key: "b"}}, Rows: [][]report.Cell{{cell, report.Number(-1)}}}); err != nil {
+				t.Fatal(err)
+			}
+			rows, err := csv.NewReader(&b).ReadAll()
+			if err != nil || len(rows) != 2 || rows[1][1] != "-1" {
+				t.Fatalf("%q: %q, %v", in, rows, err)
+			}
+			if got := rows[1][0]; got != want {
+				t.Errorf("%q (%T) is %q, want %q", in, cell.Value, got, want)
+			}
+		}
+	}
+}
+
+func TestNumbersOfCSVAreWrittenOut(t *testing.T) {
+	for v, want := range map[float64]string{17736200.2695053: "17736200.2695053", -0.5: "-0.5", 0: "0", 642.4414999: "642.4414999", 0.0000012: "0.0000012", 1e20: "100000000000000000000"} {
+		if got := csvValue(report.Number(v)); got != want {
+			t.Errorf("%v is %q, want %q", v, got, want)
+		}
+	}
+	for v, want := range map[any]string{true: "true", 12: "12", time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC): "2026-03-01T00:00:00Z", (time.Time{}): ""} {
+		if got := csvValue(report.Cell{Value: v}); got != want {
+			t.Errorf("%v is %q, want %q", v, got, want)
+		}
 	}
 }
 
