@@ -14,12 +14,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 
-	"dewline/health"
 	"dewline/internal/config"
 	"dewline/report"
 	"dewline/report/evidence"
@@ -133,6 +132,14 @@ func (o *verificationOptions) request(now time.Time) (*verification.Request, err
 			return nil, err
 		}
 	}
+	switch {
+	case o.incident != "" && q.Incident.After(q.GeneratedAt):
+		return nil, usageError("--incident %s lies after the report, %s", o.incident, q.GeneratedAt.Format(time.RFC3339))
+	case q.PowerRestored.After(q.GeneratedAt):
+		return nil, usageError("--power-restored %s lies after the report, %s", o.restored, q.GeneratedAt.Format(time.RFC3339))
+	case o.incident != "" && o.restored != "" && q.PowerRestored.Before(q.Incident):
+		return nil, usageError("--power-restored %s lies before the incident, %s", o.restored, o.incident)
+	}
 	for _, d := range []struct {
 		flag, text string
 		to         *time.Duration
@@ -157,35 +164,6 @@ func (o *verificationOptions) request(now time.Time) (*verification.Request, err
 	return q, nil
 }
 
-// readAttestations reads what people attest, strictly.
-func readAttestations(path string) ([]verification.Attestation, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("read attestations: %w", err)}
-	}
-	var file struct {
-		Attestation []verification.Attestation `toml:"attestation"`
-	}
-	d := toml.NewDecoder(strings.NewReader(string(b))).DisallowUnknownFields()
-	if err := d.Decode(&file); err != nil {
-		if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
-			line, column := strict.Errors[0].Position()
-			return nil, usageError("%s:%d:%d: unknown key %q", path, line, column, strings.Join(strict.Errors[0].Key(), "."))
-		}
-		if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
-			line, column := bad.Position()
-			return nil, usageError("%s:%d:%d: %v", path, line, column, bad)
-		}
-		return nil, usageError("%s: %w", path, err)
-	}
-	for i := range file.Attestation {
-		if err := soundAttestation(&file.Attestation[i]); err != nil {
-			return nil, usageError("%s: attestation %d: %w", path, i+1, err)
-		}
-	}
-	return file.Attestation, nil
-}
-
 func (p *program) verification(ctx context.Context, o *verificationOptions) error {
 	if o.out == "" {
 		return usageError("--out is missing: the folder to write to")
@@ -202,6 +180,9 @@ func (p *program) verification(ctx context.Context, o *verificationOptions) erro
 	}
 	q, err := o.request(time.Now().Truncate(time.Second))
 	if err != nil {
+		return err
+	}
+	if err := freeFolder(o.out); err != nil { // before the work is done
 		return err
 	}
 	dir := o.dataDir
@@ -324,65 +305,18 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// choose settles which servers are affected, and which may be compared with.
-func choose(ctx context.Context, r report.Reader, db *sqlite.DB, o *verificationOptions, q *verification.Request) error {
-	targets, err := r.Targets(ctx)
-	if err != nil {
-		return err
-	}
-	if o.fromIncident != "" {
-		if db == nil {
-			return usageError("--from-incident: incidents are in the store, and there is none: give --incident TIME")
-		}
-		found, err := db.Incidents(ctx, health.IncidentFilter{ID: o.fromIncident})
-		if err != nil {
-			return err
-		}
-		switch len(found) {
-		case 0:
-			return usageError("there is no incident %q: see `dewline incidents`", o.fromIncident)
-		case 1:
-		default:
-			return usageError("%d incidents begin with %q: give more of the ID", len(found), o.fromIncident)
-		}
-		i := found[0]
-		q.IncidentID, q.Incident, q.FirstEvidence = i.ID, i.Found, i.Opened
-		for _, t := range i.Targets {
-			o.targets = append(o.targets, string(t.Target))
-		}
-	}
-	for _, name := range o.targets {
-		if !slices.ContainsFunc(targets, func(t health.Target) bool { return string(t.ID) == name }) {
-			return usageError("%s knows no target %q", r.Source(), name)
-		}
-	}
-	for _, t := range targets {
-		if slices.Contains(o.targets, string(t.ID)) || t.Rack != "" && slices.Contains(o.racks, t.Rack) || t.Site != "" && slices.Contains(o.sites, t.Site) {
-			q.Targets = append(q.Targets, t.ID)
-		}
-	}
-	if len(q.Targets) == 0 {
-		return usageError("no server is chosen: --target, --rack or --site, or --from-incident")
-	}
-	models := map[string]bool{}
-	for _, id := range q.Targets {
-		_, identity, _, err := r.Parts(ctx, id, q.GeneratedAt)
-		if err != nil {
-			return err
-		}
-		models[identity.Model] = true
-	}
-	for _, t := range targets {
-		if slices.Contains(q.Targets, t.ID) {
-			continue
-		}
-		_, identity, ok, err := r.Parts(ctx, t.ID, q.GeneratedAt)
-		if err != nil {
-			return err
-		}
-		if ok && identity.Model != "" && models[identity.Model] {
-			q.Controls = append(q.Controls, t.ID)
-		}
+// freeFolder refuses a folder to write to in which something is.
+func freeFolder(out string) error {
+	entries, err := os.ReadDir(out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return usageError("--out %s is not a folder, or lies in what is none: choose another", out)
+	case err != nil:
+		return fmt.Errorf("write report: %w", err)
+	case len(entries) > 0:
+		return usageError("--out %s is not empty: choose another folder, or remove it", out)
 	}
 	return nil
 }
@@ -390,13 +324,8 @@ func choose(ctx context.Context, r report.Reader, db *sqlite.DB, o *verification
 // writeReport makes a folder that appears under its name when it is whole. One that is there and not empty is left alone.
 func writeReport(out string, fill func(tmp string) error) error {
 	out = filepath.Clean(out)
-	entries, err := os.ReadDir(out)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return fmt.Errorf("write report: %w", err)
-	case len(entries) > 0:
-		return usageError("--out %s is not empty: choose another folder, or remove it", out)
+	if err := freeFolder(out); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return fmt.Errorf("write report: %w", err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/term"
 
 	"dewline/health"
@@ -180,4 +181,63 @@ func (v *interview) one(what string, targets []health.TargetID) (*verification.A
 		return nil
 	})
 	return a, err
+}
+
+// readAttestations reads what people attest, strictly.
+func readAttestations(path string) ([]verification.Attestation, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("read attestations: %w", err)}
+	}
+	var file struct {
+		Attestation []attestationEntry `toml:"attestation"`
+	}
+	d := toml.NewDecoder(strings.NewReader(string(b))).DisallowUnknownFields()
+	if err := d.Decode(&file); err != nil {
+		if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
+			line, column := strict.Errors[0].Position()
+			return nil, usageError("%s:%d:%d: unknown key %q", path, line, column, strings.Join(strict.Errors[0].Key(), "."))
+		}
+		if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
+			line, column := bad.Position()
+			return nil, usageError("%s:%d:%d: %v", path, line, column, bad)
+		}
+		return nil, usageError("%s: %w", path, err)
+	}
+	out := make([]verification.Attestation, len(file.Attestation))
+	for i, e := range file.Attestation {
+		out[i] = verification.Attestation{What: e.What, By: e.By, Text: e.Text, Targets: append([]health.TargetID{}, e.Targets...), Event: e.Event}
+		var err error
+		if out[i].At, err = e.at(); err == nil {
+			err = soundAttestation(&out[i])
+		}
+		if err != nil {
+			return nil, usageError("%s: attestation %d: %w", path, i+1, err)
+		}
+	}
+	return out, nil
+}
+
+// attestationEntry is an attestation as it stands in a file. A time without a zone would be another one on each machine that reads it.
+type attestationEntry struct {
+	What    string            `toml:"what"`
+	By      string            `toml:"by"`
+	At      any               `toml:"at"`
+	Text    string            `toml:"text"`
+	Targets []health.TargetID `toml:"targets"`
+	Event   string            `toml:"event"`
+}
+
+func (e *attestationEntry) at() (time.Time, error) {
+	switch at := e.At.(type) {
+	case nil:
+		return time.Time{}, nil // said by who judges the rest
+	case time.Time:
+		return at, nil
+	case string:
+		if t, err := timeOf("at", at); err == nil && !t.IsZero() {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("at = %v is no time with a zone: write it as at = 2026-11-25T09:00:00+08:00", e.At)
 }

@@ -45,8 +45,9 @@ func Build(ctx context.Context, r report.Reader, q Request) (*Report, error) {
 		Incident: Incident{ID: q.IncidentID, Reported: q.Incident, FirstEvidence: evidence, Evidence: what, PowerRestored: q.PowerRestored},
 		Chain:    Chain{q.ChainHead, q.ChainLength, q.ChainBroken}, Limits: Unseen,
 	}
-	if out.Attestations == nil {
-		out.Attestations = []Attestation{}
+	out.Attestations = append([]Attestation{}, out.Attestations...)
+	for i := range out.Attestations { // JSON has no null for an array
+		out.Attestations[i].Targets = append([]health.TargetID{}, out.Attestations[i].Targets...)
 	}
 	baseTo := evidence.Add(-beforeEvidence).UTC().Truncate(time.Hour)
 	baseFrom := baseTo.Add(-q.Baseline)
