@@ -196,11 +196,8 @@ func (h *history) server(q *Request, evidence time.Time, controls *controlSet) *
 		}
 	}
 
-	// What arose since the baseline ended, for water precedes notice; without a baseline, since the evidence.
-	since := evidence
-	if hasBaseline {
-		since = w.BaselineTo
-	}
+	// What arose since the baseline ended, or would have: water precedes notice.
+	since := evidence.Add(-beforeEvidence).UTC().Truncate(time.Hour)
 
 	// Parts.
 	after := slices.Concat(h.within(maxTime(evidence, w.SoakFrom).UTC().Truncate(time.Hour), h.until), h.begun)

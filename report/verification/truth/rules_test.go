@@ -98,7 +98,7 @@ func (i *incident) bounds(s *server) *bounds {
 		case e.shown.IsZero():
 			b.unseen = append(b.unseen, e.part)
 			b.grey = b.grey || e.maybe
-		case e.began.Before(baseTo) && hours >= minBaseline && e.kind != leaking: // it was so before; liquid is liquid whenever it came
+		case e.began.Before(baseTo) && (hours >= minBaseline || e.shown.Before(baseTo)) && e.kind != leaking: // it was so before; liquid is liquid whenever it came
 			if e.ended.IsZero() {
 				b.atMost(verification.Observations, "%s %d was so before", e.part, e.index)
 			}
