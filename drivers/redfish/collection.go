@@ -112,6 +112,9 @@ func single(d *collectionDoc) bool {
 // A list that has fewer members than it counts, or has some that lead nowhere, is given beside errShort: what is missing in it
 // is not gone.
 func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
+	if strings.Contains(uri, "#") {
+		return v.membersWithin(uri)
+	}
 	var list []string
 	counted, met, stray := 0, 0, 0
 	seen, pages := map[string]bool{}, map[string]bool{}
@@ -154,9 +157,8 @@ func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 					v.docs[u] = &document{raw: m.body}
 				}
 				v.mu.Unlock()
-				if uri == page && !strings.Contains(uri, "?") && !slices.Contains(v.mem.Inline, uri) && len(v.mem.Inline) < 256 {
-					v.mem.Inline = append(v.mem.Inline, uri)
-					slices.Sort(v.mem.Inline)
+				if uri == page && !strings.Contains(uri, "?") {
+					v.noteInline(uri)
 				}
 			}
 		}
@@ -189,15 +191,14 @@ type resourceDoc struct {
 	SerialNumber text
 	LogServices  link
 
-	Storage, Storages, SimpleStorage, Memory, Processors                                  link
-	Thermal, Power, ThermalSubsystem, PowerSubsystem, Sensors, EnvironmentMetrics, Drives link
-	LeakDetectors, NetworkAdapters                                                        link
-	PowerSupplies                                                                         link
-	LeakDetection, Metrics, Pumps                                                         link
-	PCIeDevices                                                                           many[link]
-	FirmwareVersion                                                                       text
-	Oem                                                                                   object[oemLinks]
-	Links                                                                                 object[struct{ Chassis, ComputerSystems, Contains, Drives many[link] }]
+	Storage, Storages, SimpleStorage, Memory, Processors                          collectionLink
+	Sensors, Drives, LeakDetectors, NetworkAdapters, PowerSupplies, Pumps         collectionLink
+	Thermal, Power, ThermalSubsystem, PowerSubsystem, EnvironmentMetrics, Metrics link
+	LeakDetection                                                                 link
+	PCIeDevices                                                                   many[link]
+	FirmwareVersion                                                               text
+	Oem                                                                           object[oemLinks]
+	Links                                                                         object[struct{ Chassis, ComputerSystems, Contains, Drives many[link] }]
 }
 
 type oemLinks struct {

@@ -129,7 +129,7 @@ func (v *visit) discover() *health.Error {
 func (v *visit) direct(uris []string) {
 	wanted := map[string]int{}
 	for _, u := range uris {
-		wanted[parent(u)]++
+		wanted[v.placeOf(u)]++
 	}
 	for _, place := range slices.Sorted(maps.Keys(wanted)) {
 		switch {
@@ -179,8 +179,8 @@ func (v *visit) discoverSystems(uris []string, old []system) []system {
 		}
 		v.mem.Makers, v.mem.Models = called(v.mem.Makers, d.Manufacturer), called(v.mem.Models, d.Model)
 		s := system{
-			URI: u, Logs: v.link(d.LogServices), Storage: v.link(cmp.Or(d.Storage, d.Storages)), SimpleStorage: v.link(d.SimpleStorage),
-			Memory: v.link(d.Memory), Processors: v.link(d.Processors), SmartStorage: v.link(d.Oem.V.Hpe.V.Links.V.SmartStorage),
+			URI: u, Logs: v.link(d.LogServices), Storage: cmp.Or(v.collectionAt(u, "Storage", d.Storage), v.collectionAt(u, "Storages", d.Storages)),
+			SimpleStorage: v.collectionAt(u, "SimpleStorage", d.SimpleStorage), Memory: v.collectionAt(u, "Memory", d.Memory), Processors: v.collectionAt(u, "Processors", d.Processors), SmartStorage: v.link(d.Oem.V.Hpe.V.Links.V.SmartStorage),
 		}
 		if s.SmartStorage == "" {
 			s.SmartStorage = v.link(d.Oem.V.Hp.V.Links.V.SmartStorage)
@@ -232,8 +232,8 @@ func (v *visit) discoverChassis(uris []string, old []chassis) []chassis {
 		c.URI, c.ID, c.Logs = u, segment(u), v.link(d.LogServices)
 		c.Thermal, c.Power = v.link(d.Thermal), v.link(d.Power)
 		c.Cooling, c.Supply = v.link(d.ThermalSubsystem), v.link(d.PowerSubsystem)
-		c.Sensors, c.Env, c.Leaks = v.link(d.Sensors), v.link(d.EnvironmentMetrics), v.link(d.LeakDetectors)
-		c.Alarms, c.Drives, c.Adapters = v.link(d.Oem.V.Alarms), v.link(d.Drives), v.link(d.NetworkAdapters)
+		c.Sensors, c.Env, c.Leaks = v.collectionAt(u, "Sensors", d.Sensors), v.link(d.EnvironmentMetrics), v.collectionAt(u, "LeakDetectors", d.LeakDetectors)
+		c.Alarms, c.Drives, c.Adapters = v.link(d.Oem.V.Alarms), v.collectionAt(u, "Drives", d.Drives), v.collectionAt(u, "NetworkAdapters", d.NetworkAdapters)
 		c.Linked = nil
 		for _, x := range d.Links.V.Drives { // before there was a collection of them
 			if u := v.link(x); c.Drives == "" && u != "" && !slices.Contains(c.Linked, u) {

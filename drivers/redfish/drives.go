@@ -60,10 +60,10 @@ func (v *visit) driveSeen(uri, serial, model string) *part {
 	return nil
 }
 
-// readDrives reads Drive resources listed at place. again is set for a tree that tells of the drives of a better one again.
-func (v *visit) readDrives(home, place, unit string, uris []string, again bool) {
+// readDrives reads Drive resources listed at place, all of them if whole. again is set for a tree that tells of the drives of a
+// better one again.
+func (v *visit) readDrives(home, place, unit string, uris []string, whole, again bool) {
 	v.prefetch(uris)
-	whole := true
 	defer func() { v.readDriveMetrics(uris) }()
 	for _, u := range uris {
 		var d driveDoc

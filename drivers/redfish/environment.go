@@ -174,9 +174,9 @@ func (v *visit) discoverUnits(r rootDoc) {
 			continue
 		}
 		x := unit{URI: f.uri, ID: segment(f.uri), Kind: f.kind, Logs: v.link(d.LogServices)}
-		x.Sensors, x.Env = v.link(d.Sensors), v.link(d.EnvironmentMetrics)
-		x.Leak, x.Metrics, x.Pumps = v.link(d.LeakDetection), v.link(d.Metrics), v.link(d.Pumps)
-		x.Supply = v.link(d.PowerSupplies)
+		x.Sensors, x.Env = v.collectionAt(f.uri, "Sensors", d.Sensors), v.link(d.EnvironmentMetrics)
+		x.Leak, x.Metrics, x.Pumps = v.link(d.LeakDetection), v.link(d.Metrics), v.collectionAt(f.uri, "Pumps", d.Pumps)
+		x.Supply = v.collectionAt(f.uri, "PowerSupplies", d.PowerSupplies)
 		if at := slices.IndexFunc(v.mem.Units, func(o unit) bool { return o.URI == f.uri }); at >= 0 {
 			x.Leaks = v.mem.Units[at].Leaks
 		}

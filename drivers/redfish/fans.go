@@ -36,8 +36,8 @@ func (x *excerpt) UnmarshalJSON(b []byte) error {
 }
 
 type coolingDoc struct {
-	Fans          link
-	Pumps         link
+	Fans          collectionLink
+	Pumps         collectionLink
 	LeakDetection many[link]
 	Temps         link `json:"ThermalMetrics"`
 	FanRedundancy *many[redundancyDoc]
@@ -86,7 +86,7 @@ func (v *visit) readCooling(c *chassis, full bool) {
 		v.hpeLeak(c, f.V)
 	}
 	v.temps[c.URI] = v.link(d.Temps)
-	if place := v.link(d.Fans); place != "" {
+	if place := v.collectionAt(c.Cooling, "Fans", d.Fans); place != "" {
 		uris, ok := v.collection(place, "fans")
 		before := len(c.Fans)
 		extra := v.readFans(c, uris, place, health.ClassFan)
@@ -97,7 +97,7 @@ func (v *visit) readCooling(c *chassis, full bool) {
 			c.Fans = extra.own
 		}
 	}
-	if place := v.link(d.Pumps); place != "" {
+	if place := v.collectionAt(c.Cooling, "Pumps", d.Pumps); place != "" {
 		uris, ok := v.collection(place, "pumps")
 		if r := v.readFans(c, uris, place, health.ClassPump); ok && r.whole {
 			v.inScope(place)
@@ -129,7 +129,7 @@ func (v *visit) readFans(c *chassis, uris []string, place string, class health.C
 	var items []item
 	for _, u := range uris {
 		var d fanDoc
-		at := cmp.Or(place, parent(u))
+		at := cmp.Or(place, v.placeOf(u))
 		if e := v.into(u, &d); e != nil {
 			r.whole = false
 			v.gapMember(u, e, v.union.identity(class, c.URI, segment(u)))

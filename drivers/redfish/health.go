@@ -39,11 +39,11 @@ func (v *visit) readHealth() {
 	for _, c := range v.mem.Chassis {
 		if c.Drives != "" {
 			if uris, ok := v.collection(c.Drives, "drives"); ok {
-				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris, true)
+				v.readDrives(cmp.Or(home, c.URI), c.Drives, "", uris, true, true)
 			}
 		}
 		if len(c.Linked) > 0 {
-			v.readDrives(cmp.Or(home, c.URI), c.URI+"#Links.Drives", "", c.Linked, true)
+			v.readDrives(cmp.Or(home, c.URI), c.URI+"#Links.Drives", "", c.Linked, true, true)
 		}
 		if c.Adapters != "" {
 			v.readAdapters(&c)
@@ -399,7 +399,7 @@ func (v *visit) readSmartStorage(s *system) {
 			}
 			if disks := v.link(c.Links.V.PhysicalDrives); disks != "" {
 				if uris, ok := v.collection(disks, "smart"); ok {
-					v.readDrives(s.URI, disks, "SmartStorage."+segment(u), uris, true)
+					v.readDrives(s.URI, disks, "SmartStorage."+segment(u), uris, true, true)
 				} else {
 					v.storageGap(v.errorOf(disks))
 				}

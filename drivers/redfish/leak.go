@@ -156,7 +156,7 @@ func (v *visit) readDetectors(home, place string, uris []string) bool {
 	whole := true
 	v.prefetch(uris)
 	for _, u := range uris {
-		at := cmp.Or(place, parent(u))
+		at := cmp.Or(place, v.placeOf(u))
 		var d detectorDoc
 		if e := v.into(u, &d); e != nil {
 			whole = false
@@ -169,7 +169,7 @@ func (v *visit) readDetectors(home, place string, uris []string) bool {
 }
 
 type leakDetectionDoc struct {
-	LeakDetectors      many[link]
+	LeakDetectors      collectionLink
 	Detectors          many[detectorDoc]
 	LeakDetectorGroups many[struct {
 		GroupName       text
@@ -192,10 +192,10 @@ func (v *visit) readLeakDetection(home, uri string, learned *[]string) {
 func (v *visit) leakDetection(home, uri string, learned *[]string, depth int) {
 	var d leakDetectionDoc
 	keep := func() any {
-		if d.DetectorState != "" || len(d.Detectors) > 0 || len(d.LeakDetectorGroups) > 0 || len(d.Members) > 0 || len(d.LeakDetectors) > 1 {
+		if d.DetectorState != "" || len(d.Detectors) > 0 || len(d.LeakDetectorGroups) > 0 || len(d.Members) > 0 {
 			return nil
 		}
-		return struct{ LeakDetectors many[link] }{d.LeakDetectors}
+		return struct{ LeakDetectors collectionLink }{d.LeakDetectors}
 	}
 	if e := v.contain(uri, &d, keep); e != nil {
 		if e.Reason != health.ReasonNotFound {
@@ -224,16 +224,7 @@ func (v *visit) leakDetection(home, uri string, learned *[]string, depth int) {
 			}
 		}
 	}
-	for _, l := range d.LeakDetectors {
-		place := v.link(l)
-		if place == "" {
-			continue
-		}
-		if len(d.LeakDetectors) > 1 { // an array of detectors instead of a collection
-			note(place)
-			v.readDetectors(home, "", []string{place})
-			continue
-		}
+	if place := v.collectionAt(uri, "LeakDetectors", d.LeakDetectors); place != "" {
 		uris, ok := v.collection(place, "leaks")
 		for _, u := range uris {
 			note(u)

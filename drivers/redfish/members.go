@@ -51,7 +51,8 @@ func (v *visit) collection(place, kind string) ([]string, bool) {
 	v.denies = false
 	v.listing(place)
 	uris, whole := v.list(place)
-	if v.full && whole {
+	v.listedBy(place, kind, uris)
+	if v.full && whole && !(kind == "drives" && strings.Contains(place, "#")) { // their storage is read anyway
 		v.remember(place, uris)
 		if !v.brief() && kind != "alarms" {
 			v.prove(place, uris)

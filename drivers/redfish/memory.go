@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 
 	"dewline/health"
 )
@@ -41,6 +42,7 @@ type memory struct {
 	Expand  map[string]bool      `json:"expand,omitempty"`  // collection -> $expand was compared and tells the truth
 	Missing []string             `json:"missing,omitempty"` // links that led nowhere at the last discovery: not asked again until the next
 	Inline  []string             `json:"inline,omitempty"`  // collections that carry their members' bodies unasked
+	Listed  map[string]string    `json:"listed,omitempty"`  // member -> the array in a document that lists it in place of a collection
 	Logs    []logService         `json:"logs,omitempty"`
 
 	Slow      map[string]*slowPlace `json:"slow,omitempty"`       // collection -> read in turn
@@ -182,6 +184,7 @@ func newMemory() *memory {
 		V: memoryVersion, Same: map[string]alias{}, Sensors: map[string]sensorKey{}, Twins: map[string][]string{},
 		Parts: map[string][]string{}, Expand: map[string]bool{}, Origins: map[string]health.ComponentID{},
 		Metrics: map[string][]string{}, Slow: map[string]*slowPlace{}, Rosters: map[string]*roster{}, Containers: map[string]*container{},
+		Listed: map[string]string{},
 	}
 }
 
@@ -229,6 +232,9 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 	if m.Rosters == nil {
 		m.Rosters = fresh.Rosters
 	}
+	if m.Listed == nil {
+		m.Listed = fresh.Listed
+	}
 	if m.Containers == nil {
 		m.Containers = fresh.Containers
 	}
@@ -238,7 +244,8 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 		return nil
 	}
 	for _, uri := range m.links() {
-		if uri != "" && resolve(base, link(uri)) != uri {
+		doc, _, _ := strings.Cut(uri, "#") // what stands in a document is asked for by the document's link
+		if uri != "" && resolve(base, link(doc)) != doc {
 			return nil
 		}
 	}
@@ -274,6 +281,9 @@ func (m *memory) links() []string {
 			l = append(l, x.URI)
 		}
 	}
+	for uri, place := range m.Listed {
+		l = append(l, uri, place)
+	}
 	for place, r := range m.Rosters {
 		l = append(append(l, place), r.uris(place)...)
 	}
@@ -290,6 +300,7 @@ func (m *memory) forget() {
 	m.OneController = nil
 	clear(m.Rosters)
 	clear(m.Containers)
+	clear(m.Listed)
 	clear(m.Slow)
 	m.SlowAfter = ""
 	for i := range m.Systems {

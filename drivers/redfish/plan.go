@@ -165,7 +165,7 @@ func (v *visit) readTrees() {
 // sent invalid JSON, Huawei and AMI leave fields out (check_redfish #69, #151; nv-redfish bmc_quirks.rs).
 func (v *visit) prove(place string, uris []string) {
 	_, known := v.mem.Expand[place]
-	if known || v.mem.Root.Expand == "" || len(uris) == 0 || v.denies || slices.Contains(v.mem.Inline, place) || v.c.quirk(quirk.NoExpand) {
+	if known || strings.Contains(place, "#") || v.mem.Root.Expand == "" || len(uris) == 0 || v.denies || slices.Contains(v.mem.Inline, place) || v.c.quirk(quirk.NoExpand) {
 		return
 	}
 	truth, proof, bare := v.expandTrue(place, uris)

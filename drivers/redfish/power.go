@@ -253,8 +253,8 @@ type supplyMetrics struct {
 }
 
 type supplySystemDoc struct {
-	PowerSupplies         link
-	Batteries             link
+	PowerSupplies         collectionLink
+	Batteries             collectionLink
 	PowerSupplyRedundancy *many[redundancyDoc]
 }
 
@@ -269,7 +269,7 @@ func (v *visit) readSupply(c *chassis, full bool) {
 		if d.PowerSupplyRedundancy != nil && c.Power == "" {
 			return nil
 		}
-		return struct{ PowerSupplies, Batteries link }{d.PowerSupplies, d.Batteries}
+		return struct{ PowerSupplies, Batteries collectionLink }{d.PowerSupplies, d.Batteries}
 	}
 	if e := v.contain(c.Supply, &d, keep); e != nil {
 		v.gap(c.Supply, e, c.Supply, "")
@@ -279,7 +279,7 @@ func (v *visit) readSupply(c *chassis, full bool) {
 	if d.PowerSupplyRedundancy != nil && c.Power == "" {
 		v.redundancy(c.URI, c.Supply+"#PowerSupplyRedundancy", *d.PowerSupplyRedundancy, health.ClassPowerUnit, "Power Supply Redundancy", health.TierHealth)
 	}
-	if place := v.link(d.PowerSupplies); place != "" {
+	if place := v.collectionAt(c.Supply, "PowerSupplies", d.PowerSupplies); place != "" {
 		uris, ok := v.collection(place, "supplies")
 		r := v.readSupplies(c, uris, place)
 		if ok && r.whole {
@@ -289,7 +289,7 @@ func (v *visit) readSupply(c *chassis, full bool) {
 			c.Supplies = r.own
 		}
 	}
-	if place := v.link(d.Batteries); place != "" {
+	if place := v.collectionAt(c.Supply, "Batteries", d.Batteries); place != "" {
 		v.readBatteries(c, place)
 	}
 }
@@ -324,7 +324,7 @@ func (v *visit) readSupplies(c *chassis, uris []string, place string) memberResu
 			continue
 		}
 		p := &part{home: c.URI}
-		p.Class, p.Place, p.Tier = health.ClassPSU, cmp.Or(place, parent(u)), health.TierReadings
+		p.Class, p.Place, p.Tier = health.ClassPSU, cmp.Or(place, v.placeOf(u)), health.TierReadings
 		p.ID = v.union.identity(health.ClassPSU, c.URI, segment(u))
 		p.Name = string(cmp.Or(d.Name, text(segment(u))))
 		p.Location = d.Location.label

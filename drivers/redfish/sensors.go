@@ -73,7 +73,7 @@ func (v *visit) readSensors(home, place string, full bool) {
 		uris, ok = v.collection(place, "sensors")
 	} else {
 		for u, k := range v.mem.Sensors {
-			if k.Often && !k.Covered && parent(u) == place {
+			if k.Often && !k.Covered && cmp.Or(k.Place, parent(u)) == place {
 				uris = append(uris, u)
 			}
 		}

@@ -19,9 +19,9 @@ type controllerDoc struct {
 type storageDoc struct {
 	Name               text
 	Status             status
-	Drives             many[link]
-	Volumes            link
-	Controllers        link
+	Drives             collectionLink
+	Volumes            collectionLink
+	Controllers        collectionLink
 	StorageControllers many[controllerDoc]
 	Redundancy         many[redundancyDoc]
 }
@@ -87,10 +87,11 @@ func (v *visit) readStorage(s *system) {
 			continue
 		}
 		docs[u] = d
-		for _, l := range d.Drives {
-			wanted = append(wanted, v.link(l))
+		if d.Drives.inside {
+			uris, _ := v.members(u+"#Drives", true)
+			wanted = append(wanted, v.allowed(uris)...)
 		}
-		wanted = append(wanted, v.plain(v.link(d.Volumes)), v.plain(v.link(d.Controllers)))
+		wanted = append(wanted, v.plain(v.collectionAt(u, "Volumes", d.Volumes)), v.plain(v.collectionAt(u, "Controllers", d.Controllers)))
 	}
 	v.prefetch(wanted)
 	for _, u := range list {
@@ -103,7 +104,7 @@ func (v *visit) readStorage(s *system) {
 func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 	unit := segment(uri)
 	controllers, whole := []string{}, true
-	place := v.link(d.Controllers)
+	place := v.collectionAt(uri, "Controllers", d.Controllers)
 	one := v.oneController(place, d)
 	if one != "" {
 		v.addController(s, place, one, v.controllerID(s, unit, segment(one)), &d.StorageControllers[0], d)
@@ -147,21 +148,27 @@ func (v *visit) readStorageUnit(s *system, uri string, d *storageDoc) {
 		}
 		v.inScope(at)
 	}
-	var uris []string
-	for _, l := range d.Drives {
-		if u := v.link(l); u != "" && !slices.Contains(uris, u) {
-			uris = append(uris, u)
-		}
-	}
-	if len(uris) == 1 && strings.EqualFold(segment(uris[0]), "Drives") { // a collection in place of the list
-		if uris, whole = v.collection(uris[0], "drives"); !whole {
-			v.storageGap(v.errorOf(uri))
-		}
-	}
-	v.readDrives(s.URI, uri+"#Drives", unit, uris, false)
-	if at := v.link(d.Volumes); at != "" {
+	drives, all := v.drivesOf(uri, d)
+	v.readDrives(s.URI, uri+"#Drives", unit, drives, all, false)
+	if at := v.collectionAt(uri, "Volumes", d.Volumes); at != "" {
 		v.readVolumes(s, at, unit)
 	}
+}
+
+// drivesOf lists the drives of a storage: its array, as the schema has it, one drive alone, or a collection in place of them.
+func (v *visit) drivesOf(uri string, d *storageDoc) (uris []string, whole bool) {
+	place := v.collectionAt(uri, "Drives", d.Drives)
+	switch {
+	case place == "":
+		return nil, true
+	case !d.Drives.inside && !strings.EqualFold(segment(place), "Drives"):
+		return []string{place}, true
+	}
+	if uris, whole = v.collection(place, "drives"); !whole {
+		v.storageGap(v.errorOf(uri))
+		v.gap(uri, v.errorOf(uri), uri+"#Drives", "")
+	}
+	return uris, whole
 }
 
 func (v *visit) controllerID(s *system, unit, id string) health.ComponentID {

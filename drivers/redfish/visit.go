@@ -112,7 +112,11 @@ func (v *visit) get(uri string) ([]byte, *health.Error) {
 		return d.raw, d.err
 	}
 	d = new(document)
-	d.raw, d.err = v.fetch(uri)
+	if place := insideOf(uri); place != "" {
+		d.raw, d.err = v.inner(place, uri)
+	} else {
+		d.raw, d.err = v.fetch(uri)
+	}
 	v.mu.Lock()
 	v.docs[uri] = d
 	v.mu.Unlock()
