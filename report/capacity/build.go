@@ -43,7 +43,8 @@ func Build(ctx context.Context, r report.FleetReader, q Request) (*Report, error
 		Minimums:  Minimums{minTrendDays, minTrendValues, minDayShare, horizonFactor},
 	}
 	if !f.first.IsZero() {
-		out.Days = q.Until.Sub(f.first).Hours() / 24
+		out.DataUntil = f.last
+		out.Days = f.last.Sub(f.first).Hours()/24 - float64(f.silent)
 	}
 	runs, err := r.Runs(ctx)
 	if err != nil {
@@ -110,12 +111,14 @@ func stopped(runs []report.Run, from, until time.Time) *float64 {
 // read reads the window, and closes each day of each group when it is over, also those of which nothing was read.
 func (f *fleet) read(ctx context.Context, r report.FleetReader) error {
 	day := f.q.From.Truncate(24 * time.Hour)
+	begun, empty := false, 0 // days since the last in which anything was read
 	next := func() {
 		from, until := f.steps(day)
 		for _, g := range f.groups {
 			g.close(day, from, until)
 		}
 		day = day.Add(24 * time.Hour)
+		empty++
 	}
 	want := make([]health.DayQuery, len(f.servers))
 	for i, s := range f.servers {
@@ -125,7 +128,12 @@ func (f *fleet) read(ctx context.Context, r report.FleetReader) error {
 		for day.Before(x.Day) {
 			next()
 		}
-		f.day(x)
+		if f.day(x) {
+			if begun {
+				f.silent += max(empty, 0)
+			}
+			begun, empty = true, -1 // this one is none
+		}
 		return nil
 	}); err != nil {
 		return err
@@ -134,6 +142,9 @@ func (f *fleet) read(ctx context.Context, r report.FleetReader) error {
 		next()
 	}
 	for _, s := range f.servers {
+		if end := s.last.Add(health.AlignStep); !s.last.IsZero() && end.After(f.last) {
+			f.last = end
+		}
 		if !s.first.IsZero() && (f.first.IsZero() || s.first.Before(f.first)) {
 			f.first = s.first
 		}

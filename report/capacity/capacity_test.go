@@ -86,6 +86,13 @@ func TestSumsOfServersOfWhichSomeAreMissing(t *testing.T) {
 func TestDaysWithoutAnyReadingAreExcluded(t *testing.T) {
 	f, q := room(3, 288*5, func(_, k int) bool { return k >= 288+100 && k < 3*288+50 })
 	g := rackOf(t, f, q)
+	rep, err := Build(t.Context(), f, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Days != 4 || !rep.DataUntil.Equal(q.Until) || said(rep.Decision.Unseen, "unseen.ended") != nil { // the third day had nothing
+		t.Errorf("%v days with data, until %v", rep.Days, rep.DataUntil)
+	}
 	if want := 3*288 + 50 - (288 + 100); g.Excluded != want || g.Counted != 5*288-want || math.Abs(g.Gap-float64(want)/12) > 1e-9 {
 		t.Errorf("excluded %d, counted %d, gap %v h", g.Excluded, g.Counted, g.Gap)
 	}

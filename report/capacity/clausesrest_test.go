@@ -267,6 +267,23 @@ func TestWhatCouldNotBeSeenIsSaid(t *testing.T) {
 	}
 }
 
+// TestATimeThatEndedWithoutReadings is no time with data.
+func TestATimeThatEndedWithoutReadings(t *testing.T) {
+	rep := newLab(t, 5, "a", "b").reads("a", board, until(288, 100, nan)).reads("b", board, func(k int) float64 {
+		if k >= 100 && k < 300 || k == 3*288 {
+			return 100
+		}
+		return nan
+	}).build()
+	// From the first day to the begin of the fourth, and nothing on the third.
+	if want := dawn.AddDate(0, 0, 3).Add(health.AlignStep); !rep.DataUntil.Equal(want) || math.Abs(rep.Days-(2+1.0/288)) > 1e-9 {
+		t.Errorf("%v days with data, until %v", rep.Days, rep.DataUntil)
+	}
+	if n := said(rep.Decision.Unseen, "unseen.ended"); n == nil || !strings.HasPrefix(n.Detail, "the last 48 hours") {
+		t.Errorf("%+v", rep.Decision.Unseen)
+	}
+}
+
 func TestABudgetThatIsReachedSoonIsToWatch(t *testing.T) {
 	l := newLab(t, 40, "s").reads("s", board, func(k int) float64 { return 400 + float64(k)/288 })
 	l.q.Racks = []Budget{{Name: "A1", VoltAmperes: 500, PowerFactor: 1}}

@@ -197,6 +197,9 @@ func (out *Report) unseen(d *Decision, f *fleet) {
 	if asked := f.q.Until.Sub(f.q.From).Hours() / 24; out.Days < 0.95*asked && out.Days >= minTrendDays {
 		add("unseen.window", out.Days, asked)
 	}
+	if silent := f.q.Until.Sub(out.DataUntil).Hours(); !out.DataUntil.IsZero() && silent >= 12 {
+		add("unseen.ended", silent)
+	}
 	if out.Stopped != nil && *out.Stopped >= 0.5 {
 		add("unseen.stopped", *out.Stopped)
 	}

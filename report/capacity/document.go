@@ -195,6 +195,7 @@ func (w writer) window() report.Section {
 	facts := []report.Fact{
 		{Name: w.Say("cfact.window"), Cell: report.Text(report.Stamp(r.From) + " … " + report.Stamp(r.Until))},
 		{Name: w.Say("cfact.data_from"), Cell: report.TimeCell(r.DataFrom)},
+		{Name: w.Say("cfact.data_until"), Cell: report.TimeCell(r.DataUntil)},
 		{Name: w.Say("cfact.days"), Cell: report.Number(r.Days)},
 		{Name: w.Say("cfact.servers"), Cell: report.Count(len(r.Servers))},
 		{Name: w.Say("fact.source"), Cell: report.Text(r.Source)},
@@ -231,7 +232,6 @@ func (w writer) power() report.Section {
 	chart := &report.Bars{Unit: "W"}
 	for i := range w.r.Groups {
 		g := &w.r.Groups[i]
-		name := groupName(w, g.Kind, g.Site, g.Name)
 		draw := func(of func(*Spread) float64) report.Cell {
 			if g.Draw == nil && g.AtLeast != nil {
 				v := of(g.AtLeast)
@@ -240,30 +240,27 @@ func (w writer) power() report.Section {
 			return figure(g.Draw, of)
 		}
 		groups.Rows = append(groups.Rows, []report.Cell{
-			{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Count(g.Servers), draw(p50), draw(p95), draw(p99), draw(most), samples(g.Draw), interval(g.Sampling), share(g.Coverage),
+			{Text: groupName(w, g.Kind, g.Site, g.Name), Value: valueName(g)}, w.word("group", g.Kind), report.Count(g.Servers), draw(p50), draw(p95), draw(p99), draw(most), samples(g.Draw), interval(g.Sampling), share(g.Coverage),
 			report.Count(g.Excluded), report.Count(g.Scaled), number(g.Energy), report.Number(g.Gap),
 		})
+	}
+	for _, g := range mostUsed(w.r.Groups) { // where there are more than a page shows, those that matter are shown
+		name := groupName(w, g.Kind, g.Site, g.Name)
+		bar := report.Bar{Name: name, Missing: g.Draw == nil, Tone: report.Good}
+		if g.Draw != nil {
+			bar.Value = g.Draw.P99
+		}
 		if b := g.Budget; b != nil {
-			tone := report.Good
+			bar.Limit = b.VoltAmperes * b.PowerFactor
 			if b.Over {
-				tone = report.Bad
+				bar.Tone = report.Bad
 			}
 			budgets.Rows = append(budgets.Rows, []report.Cell{
-				{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Number(b.VoltAmperes), report.Number(b.PowerFactor), number(b.P99), number(b.Max), toned(percent(b.Share), tone), number(b.Stranded), number(g.Rated),
+				{Text: name, Value: valueName(g)}, w.word("group", g.Kind), report.Number(b.VoltAmperes), report.Number(b.PowerFactor), number(b.P99), number(b.Max), toned(percent(b.Share), bar.Tone), number(b.Stranded), number(g.Rated),
 				text(w.sum(g)),
 			})
 		}
 		if g.Kind != "all" && len(chart.Rows) < bars {
-			bar := report.Bar{Name: name, Missing: g.Draw == nil, Tone: report.Good}
-			if g.Draw != nil {
-				bar.Value = g.Draw.P99
-			}
-			if b := g.Budget; b != nil {
-				bar.Limit = b.VoltAmperes * b.PowerFactor
-				if b.Over {
-					bar.Tone = report.Bad
-				}
-			}
 			chart.Rows = append(chart.Rows, bar)
 		}
 	}
@@ -275,12 +272,31 @@ func (w writer) power() report.Section {
 		blocks = append(blocks, report.Chart{ID: "power-groups", Title: w.Say("cchart.power_groups"), Figure: chart, Caption: w.Say("cchart.power_groups.caption")})
 	}
 	blocks = append(blocks, groups)
-	if len(budgets.Rows) > 0 {
+	switch {
+	case len(budgets.Rows) > 0:
 		blocks = append(blocks, budgets)
-	} else {
+	case len(w.r.Budgets) > 0:
+		blocks = append(blocks, report.Paragraph{Text: w.Say("power.no_whole"), Tone: report.Notice})
+	default:
 		blocks = append(blocks, report.Paragraph{Text: w.Say("power.no_budgets"), Tone: report.Notice})
 	}
 	return w.section("power", true, blocks...)
+}
+
+// mostUsed puts the groups that use most of their budget first, and those of which that is not known last.
+func mostUsed(groups []Group) []*Group {
+	out := make([]*Group, len(groups))
+	for i := range groups {
+		out[i] = &groups[i]
+	}
+	used := func(g *Group) float64 {
+		if g.Budget == nil {
+			return -1
+		}
+		return value(g.Budget.Share)
+	}
+	slices.SortStableFunc(out, func(a, b *Group) int { return cmp.Compare(used(b), used(a)) })
+	return out
 }
 
 func percent(v *float64) report.Cell {

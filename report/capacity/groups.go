@@ -395,7 +395,7 @@ func usedOf(b *Budget, draw *Spread) *Used {
 	u := &Used{VoltAmperes: b.VoltAmperes, PowerFactor: b.PowerFactor}
 	if draw != nil {
 		p99, most := draw.P99/b.PowerFactor, draw.Max/b.PowerFactor
-		u.P99, u.Max, u.Share, u.Stranded = &p99, &most, new(p99/b.VoltAmperes), new(b.VoltAmperes-most)
+		u.P99, u.Max, u.Share, u.Stranded = &p99, &most, new(p99/b.VoltAmperes), new(max(0, b.VoltAmperes-most))
 		u.Over = p99 > b.VoltAmperes
 	}
 	return u

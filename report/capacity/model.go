@@ -92,8 +92,9 @@ type Report struct {
 	Selection   string        `json:"selection,omitempty"`
 	From        time.Time     `json:"from"`
 	Until       time.Time     `json:"until"`
-	DataFrom    time.Time     `json:"data_from,omitzero"` // the first reading in that time
-	Days        float64       `json:"days_with_data"`     // from DataFrom to Until
+	DataFrom    time.Time     `json:"data_from,omitzero"`  // the first reading in that time
+	DataUntil   time.Time     `json:"data_until,omitzero"` // the end of the step of the last one
+	Days        float64       `json:"days_with_data"`      // from DataFrom to DataUntil, less whole days in which nothing was read
 	Step        float64       `json:"step_seconds"`
 	// Stopped is for how long of the time with data dewline did not run; nil: the source does not tell.
 	Stopped *float64 `json:"dewline_not_running_hours,omitempty"`

@@ -44,7 +44,7 @@ func (o *oracle) report() {
 		o.put("budgets["+k+"].volt_amperes", v[0])
 		o.put("budgets["+k+"].power_factor", v[1])
 	}
-	o.times["from"], o.times["until"], o.times["data_from"], o.times["generated_at"] = begin, end, begin, end
+	o.times["from"], o.times["until"], o.times["data_from"], o.times["data_until"], o.times["generated_at"] = begin, end, begin, end, end
 	o.truths["simulated"] = false
 	for _, m := range o.f.Machines {
 		o.server(m)
@@ -348,7 +348,7 @@ func (o *oracle) used(path string, sums []float64, budget, factor float64) {
 	o.about(path+".p99_volt_amperes", p99, bin*p99)
 	o.put(path+".max_volt_amperes", most)
 	o.about(path+".p99_share", p99/budget, bin*p99/budget)
-	o.put(path+".stranded_volt_amperes", budget-most)
+	o.put(path+".stranded_volt_amperes", max(0, budget-most))
 	o.truths[path+".over"] = p99 > budget
 }
 

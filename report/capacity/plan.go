@@ -27,7 +27,8 @@ type fleet struct {
 	byFault   map[health.TargetID][]*health.Fault
 	// correctable are the events that tell of corrected errors: of a server and part, by day.
 	correctable map[health.TargetID]map[health.ComponentID]map[time.Time]int
-	first       time.Time // the first step in which anything was read
+	first, last time.Time // the first step in which anything was read, and the end of the last
+	silent      int       // whole days between them in which nothing was
 	scratch     [health.StepsPerDay]float64
 	names       map[string]string // while it is planned: what many servers share is held once
 }
@@ -344,8 +345,8 @@ func isWhole(c health.Component) bool {
 	return !slices.ContainsFunc([]string{"cpu", "processor", "memory", "dimm", "gpu", "fan", "drive", "disk", "hdd", "pcie", "psu", "supply"}, func(w string) bool { return strings.Contains(name, w) })
 }
 
-// day takes a day of a server.
-func (f *fleet) day(x *health.DayFacts) {
+// day takes a day of a server, and tells whether anything was read of it.
+func (f *fleet) day(x *health.DayFacts) bool {
 	s := f.byID[x.Target]
 	from, until := f.steps(x.Day)
 	var read [health.StepsPerDay]bool
@@ -393,6 +394,7 @@ func (f *fleet) day(x *health.DayFacts) {
 	for i := range s.feeds {
 		s.feeds[i].take(s, since, x)
 	}
+	return steps > 0
 }
 
 // steps are those of a day that lie in the window.

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -198,6 +199,26 @@ func TestTheTablesShowTheFiguresOfTheJSON(t *testing.T) {
 	}
 	if len(compared) < 110 {
 		t.Errorf("only %d columns were compared", len(compared))
+	}
+}
+
+func TestWhatUsesMostOfItsBudgetComesFirst(t *testing.T) {
+	l := newLab(t, 1, "a", "b", "c")
+	for i, rack := range []string{"A1", "A2", "A3"} {
+		l.fleet.Machines[i].Target.Rack, l.q.Targets[i].Rack = rack, rack
+		l.reads(string(l.q.Targets[i].ID), board, always([]float64{100, 300, 200}[i]))
+		l.q.Racks = append(l.q.Racks, Budget{Name: rack, VoltAmperes: 250, PowerFactor: 1})
+	}
+	rep := l.build()
+	var names []string
+	for _, g := range mostUsed(rep.Groups) {
+		names = append(names, g.Kind+" "+g.Name)
+	}
+	if want := []string{"rack A2", "rack A3", "rack A1", "all ", "site x"}; !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+	if b := rep.Groups[3].Budget; !b.Over || *b.Stranded != 0 {
+		t.Errorf("over its budget, and %v VA are stranded", *b.Stranded)
 	}
 }
 
