@@ -117,6 +117,7 @@ func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 	}
 	var list []string
 	counted, met, stray := 0, 0, 0
+	cutOff := false // there are pages that were not read
 	seen, pages := map[string]bool{}, map[string]bool{}
 	for page := uri; page != ""; {
 		if pages[page] || len(pages) >= maxPages {
@@ -167,13 +168,15 @@ func (v *visit) members(uri string, inline bool) ([]string, *health.Error) {
 			next = d.Next2
 		}
 		// An empty page ends a list, but for the first: some count from one.
-		if len(refs) > 0 || page == uri {
-			page = resolve(v.c.base, next)
-		} else {
+		page = resolve(v.c.base, next)
+		if len(refs) == 0 && len(pages) > 1 {
+			cutOff = page != ""
 			page = ""
+		} else if next != "" && page == "" {
+			cutOff = true // on another host
 		}
 	}
-	if met < counted || stray > 0 {
+	if stray > 0 || cutOff && met < counted || !cutOff && !v.accounted(uri, list, counted, met) {
 		why := fmt.Errorf("%w: %d of the %d it counts, %d of them lead nowhere", errShort, met, max(counted, met), stray)
 		return list, &health.Error{Reason: health.ReasonMalformed, Op: "GET " + uri, Err: why}
 	}

@@ -74,6 +74,13 @@ func Learned(raw json.RawMessage) (health.Learned, bool) {
 	if len(m.Sensors) > 0 {
 		fact("sensors", "%d, of which %d are read with every readings visit", len(m.Sensors), often)
 	}
+	for place, c := range m.overcounts {
+		if c.Known {
+			fact("overcount", "%s counts %d more than it ever listed, in each of %d visits or more: taken for its way of counting", place, c.Extra, overcountVisits)
+		} else {
+			fact("overcount", "%s counts %d more than it lists: a gap, until it is known to be its way of counting", place, c.Extra)
+		}
+	}
 	if len(m.Missing) > 0 {
 		fact("dead_links", "%d links of the service lead nowhere", len(m.Missing))
 	}

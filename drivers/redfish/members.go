@@ -89,7 +89,11 @@ func (v *visit) expanded(place string) ([]string, bool) {
 	if whole {
 		var d collectionDoc
 		_ = v.into(query, &d)
-		whole = !d.Count.OK || int(d.Count.V) == len(d.Members) || d.Next != "" || d.Next2 != ""
+		extra := 0
+		if c := v.mem.Counts[place]; c != nil && c.Known {
+			extra = c.Extra
+		}
+		whole = !d.Count.OK || int(d.Count.V)-len(d.Members) == extra || d.Next != "" || d.Next2 != ""
 	}
 	if !whole {
 		if v.failed() == nil {

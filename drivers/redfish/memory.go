@@ -43,6 +43,7 @@ type memory struct {
 	Missing []string             `json:"missing,omitempty"` // links that led nowhere at the last discovery: not asked again until the next
 	Inline  []string             `json:"inline,omitempty"`  // collections that carry their members' bodies unasked
 	Listed  map[string]string    `json:"listed,omitempty"`  // member -> the array in a document that lists it in place of a collection
+	Counts  map[string]*tally    `json:"counts,omitempty"`  // collection -> whether it counts what it lists
 	Logs    []logService         `json:"logs,omitempty"`
 
 	Slow      map[string]*slowPlace `json:"slow,omitempty"`       // collection -> read in turn
@@ -184,7 +185,7 @@ func newMemory() *memory {
 		V: memoryVersion, Same: map[string]alias{}, Sensors: map[string]sensorKey{}, Twins: map[string][]string{},
 		Parts: map[string][]string{}, Expand: map[string]bool{}, Origins: map[string]health.ComponentID{},
 		Metrics: map[string][]string{}, Slow: map[string]*slowPlace{}, Rosters: map[string]*roster{}, Containers: map[string]*container{},
-		Listed: map[string]string{},
+		Listed: map[string]string{}, Counts: map[string]*tally{},
 	}
 }
 
@@ -232,6 +233,10 @@ func decodeMemory(base *url.URL, raw json.RawMessage) *memory {
 	if m.Rosters == nil {
 		m.Rosters = fresh.Rosters
 	}
+	if m.Counts == nil {
+		m.Counts = fresh.Counts
+	}
+	maps.DeleteFunc(m.Counts, func(_ string, c *tally) bool { return c == nil })
 	if m.Listed == nil {
 		m.Listed = fresh.Listed
 	}
@@ -301,6 +306,7 @@ func (m *memory) forget() {
 	clear(m.Rosters)
 	clear(m.Containers)
 	clear(m.Listed)
+	clear(m.Counts)
 	clear(m.Slow)
 	m.SlowAfter = ""
 	for i := range m.Systems {

@@ -49,10 +49,12 @@ type visit struct {
 	gaps      []health.Gap
 	refused   *health.Error // the first document that is there and could not be read
 	gapSeen   map[string]bool
-	log       []health.LogEntry
-	logs      []health.LogInfo
-	logRead   bool // one of them at least, be it empty
-	cursors   health.Cursors
+
+	countedOnce map[string]bool // collections whose count was judged in this visit
+	log         []health.LogEntry
+	logs        []health.LogInfo
+	logRead     bool // one of them at least, be it empty
+	cursors     health.Cursors
 }
 
 // document is one fetched resource: its JSON object, or why there is none.
@@ -77,7 +79,7 @@ func newVisit(c *Client, ctx context.Context, req health.Request, at time.Time) 
 		c: c, ctx: withMeter(ctx, m), req: req, mem: c.mem, meter: m, at: at,
 		docs: map[string]*document{}, scope: map[string]bool{}, gapSeen: map[string]bool{}, cursors: health.Cursors{},
 		often: map[string]bool{}, rotors: map[string]string{},
-		lost: map[string]bool{}, temps: map[string]string{},
+		countedOnce: map[string]bool{}, lost: map[string]bool{}, temps: map[string]string{},
 	}
 	if c.mem.Learned { // before, all is read: nothing is known yet
 		v.budget = newBudget(req.Patience)
