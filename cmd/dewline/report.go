@@ -101,7 +101,7 @@ verdict changes, and retention keeps its data ('dewline report list', 'dewline r
 	_ = cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(reportSources, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(report.Languages(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("target", completeTargets)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.verification(cmd.Context(), o) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return ofDamaged(p.verification(cmd.Context(), o)) }
 	return cmd
 }
 
@@ -303,6 +303,14 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// ofDamaged says what can be done when the store has lost what a report rests on: it is not made of the rest.
+func ofDamaged(err error) error {
+	if errors.Is(err, sqlite.ErrCorrupt) {
+		return fmt.Errorf("%w: no report was made. If it is a file of data_dir/periods, copy it back there from a folder of backups; else restore the store from a backup", err)
+	}
+	return err
 }
 
 // freeFolder refuses a folder to write to in which something is.

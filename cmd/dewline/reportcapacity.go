@@ -70,7 +70,7 @@ of sums that 'dewline report verify' checks.`,
 	f.BoolVar(&o.raw, "raw", false, "put every five-minute step of every server into the evidence")
 	_ = cmd.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(report.Languages(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("target", completeTargets)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.capacity(cmd.Context(), o) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return ofDamaged(p.capacity(cmd.Context(), o)) }
 	return cmd
 }
 

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"database/sql"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"dewline/store/sqlite"
 )
 
 // What was asked for wrongly is said before any work is done, and leaves nothing behind.
@@ -85,6 +90,50 @@ func TestAttestationsNameTheirMoment(t *testing.T) {
 	for _, a := range got {
 		if !a.At.Equal(time.Date(2026, 3, 7, 1, 0, 0, 0, time.UTC)) || a.What != "drying" || a.By != "A" || a.Targets == nil {
 			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// A day whose file is lost is no day without faults: a report that would rest on it is not made, and says which file it is.
+func TestAReportOnALostDayNamesItsFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data := makeRoom(t, dir, roomFrom.Add(6*time.Hour))
+	db, err := sqlite.Open(t.Context(), data, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.CompactBefore(t.Context(), time.Now()), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	const name = "2026-03-01-00000000000000000000000000000000.blocks"
+	raw, err := sql.Open("sqlite", filepath.Join(data, "dewline.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := roomFrom.Unix() / (24 * 3600)
+	_, err = raw.ExecContext(t.Context(), "INSERT INTO periods (id, name, day, bytes, moved) VALUES (1, ?, ?, 99, 1)", name, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := raw.ExecContext(t.Context(), "UPDATE blocks SET period = 1, place = 8, size = 99, data = x'' WHERE hour % 24 = 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := moved.RowsAffected(); err != nil || n != 3 {
+		t.Fatalf("%d blocks, %v", n, err)
+	}
+	if err := raw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	code, stdout, stderr := dewline(t, "report", "verification", "--data-dir", data, "--incident", "2026-03-01T03:00Z", "--rack", "A1", "--once", "--out", out)
+	if code != exitFailed || stdout != "" || !strings.Contains(stderr, name) || !strings.Contains(stderr, "is missing") || !strings.Contains(stderr, "copy it back there from a folder of backups") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	for _, left := range []string{out, out + ".zip", filepath.Join(data, "report.key")} {
+		if _, err := os.Lstat(left); err == nil {
+			t.Errorf("%s was left behind", left)
 		}
 	}
 }

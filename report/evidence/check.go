@@ -126,7 +126,7 @@ func Check(dir fs.FS, public []byte) (*Result, error) {
 	}
 	slices.Sort(names)
 	for _, n := range names {
-		f, err := dir.Open(n)
+		f, err := openRegular(dir, n)
 		if err != nil {
 			r.fault("%s is listed and cannot be read: %v", n, err)
 			continue
@@ -226,8 +226,20 @@ func parseManifest(b []byte) (map[string]string, error) {
 	return out, nil
 }
 
+// openRegular opens a file and nothing else: a named pipe in its place would keep the check waiting for ever.
+func openRegular(dir fs.FS, name string) (fs.File, error) {
+	st, err := fs.Stat(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	return dir.Open(name)
+}
+
 func readSmall(dir fs.FS, name string, most int64) ([]byte, error) {
-	f, err := dir.Open(path.Clean(name))
+	f, err := openRegular(dir, path.Clean(name))
 	if err != nil {
 		return nil, err
 	}

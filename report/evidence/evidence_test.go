@@ -3,10 +3,12 @@ package evidence
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -105,6 +107,9 @@ func TestAnyChangedByteIsFound(t *testing.T) {
 	}
 }
 
+// pipe makes what a reader who opens it waits at for ever.
+func pipe(path string) error { return syscall.Mkfifo(path, 0o600) }
+
 func TestAddedRemovedAndLinkedFilesAreFound(t *testing.T) {
 	for name, do := range map[string]func(dir string) error{
 		"a file more":        func(d string) error { return os.WriteFile(filepath.Join(d, "extra.txt"), nil, 0o644) },
@@ -115,6 +120,19 @@ func TestAddedRemovedAndLinkedFilesAreFound(t *testing.T) {
 		"a file made a link": func(d string) error {
 			os.Remove(filepath.Join(d, "empty"))
 			return os.Symlink("/dev/null", filepath.Join(d, "empty"))
+		},
+		"a pipe more": func(d string) error { return pipe(filepath.Join(d, "pipe")) },
+		"a file made a pipe": func(d string) error {
+			return errors.Join(os.Remove(filepath.Join(d, "empty")), pipe(filepath.Join(d, "empty")))
+		},
+		"the signature made a pipe": func(d string) error {
+			return errors.Join(os.Remove(filepath.Join(d, Signature)), pipe(filepath.Join(d, Signature)))
+		},
+		"the public key made a pipe": func(d string) error {
+			return errors.Join(os.Remove(filepath.Join(d, PublicKey)), pipe(filepath.Join(d, PublicKey)))
+		},
+		"a folder made a link": func(d string) error {
+			return errors.Join(os.Rename(filepath.Join(d, "tables"), d+"-tables"), os.Symlink(d+"-tables", filepath.Join(d, "tables")))
 		},
 		"a name with a break": func(d string) error { return os.WriteFile(filepath.Join(d, "a\nb"), nil, 0o644) },
 	} {
@@ -142,6 +160,13 @@ func TestAddedRemovedAndLinkedFilesAreFound(t *testing.T) {
 	})
 	if _, err := CheckPath(t.TempDir(), nil); err == nil {
 		t.Error("an empty folder was checked")
+	}
+	dir, _ := sealed(t)
+	if err := errors.Join(os.Remove(filepath.Join(dir, Manifest)), pipe(filepath.Join(dir, Manifest))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CheckPath(dir, nil); err == nil || !strings.Contains(err.Error(), "MANIFEST is no regular file") {
+		t.Errorf("a pipe for a manifest: %v", err)
 	}
 }
 
