@@ -219,7 +219,7 @@ func (o *capacityOptions) reader(ctx context.Context, dir string, cfg *config.Co
 		if err != nil {
 			return nil, nil, err
 		}
-		return influxFleet{r}, r.Close, nil
+		return &influxFleet{Reader: r}, r.Close, nil
 	}
 	return nil, nil, usageError("--source %q is none: it is store or influxdb", o.source)
 }

@@ -123,7 +123,7 @@ func TestRealFleetReadersConform(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	t.Run("InfluxDB", func(t *testing.T) { reporttest.Conform(t, influxFleet{r}, truth, from, until) })
+	t.Run("InfluxDB", func(t *testing.T) { reporttest.Conform(t, &influxFleet{Reader: r}, truth, from, until) })
 	t.Run("store", func(t *testing.T) { reporttest.Conform(t, storeReader{db}, truth, from, until) })
 	if err := db.CompactBefore(t.Context(), until.Add(time.Hour)); err != nil {
 		t.Fatal(err)

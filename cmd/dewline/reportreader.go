@@ -138,33 +138,16 @@ func (r storeReader) Days(ctx context.Context, from, until time.Time, want []hea
 }
 
 func (r storeReader) EachFault(ctx context.Context, from, until time.Time, f func(*health.Fault) error) error {
-	all, err := r.db.Faults(ctx, sqlite.FaultFilter{Until: until})
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		x := report.OpenIn(all[i], from, until)
-		if x == nil {
-			continue
+	return r.db.EachFault(ctx, sqlite.FaultFilter{Until: until}, func(x *health.Fault) error {
+		if open := report.OpenIn(*x, from, until); open != nil {
+			return f(open)
 		}
-		if err := f(x); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (r storeReader) EachEvent(ctx context.Context, from, until time.Time, f func(*health.Event) error) error {
-	all, err := r.db.Events(ctx, from, until, "")
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		if err := f(&all[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.db.EachEvent(ctx, from, until, "", f)
 }
 
 func (r storeReader) RollupDays(ctx context.Context, id health.TargetID, from, to time.Time, f func(health.RollupDay) error) error {

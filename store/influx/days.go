@@ -8,13 +8,18 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"dewline/health"
 )
 
-// dayTargets is how many targets one request asks for.
-const dayTargets = 25
+const (
+	// dayTargets is how many targets one request asks for.
+	dayTargets = 100
+	// daysAtOnce is how many requests for days are under way at once: the server has others to serve.
+	daysAtOnce = 2
+)
 
 // EachSeries calls f for each of ids, in their order, with the series that were ever read of it, in order of component, quantity and unit. Thresholds are
 // not in InfluxDB.
@@ -84,8 +89,34 @@ func (r *Reader) seriesOf(ctx context.Context, ids []health.TargetID, classes []
 }
 
 // Days calls f for each UTC day that touches from to until and each target of want: all targets of a day before those of the next, in the
-// order of want. It is made of every value, as the embedded store makes it of rollups.
+// order of want. It is made of every value, as the embedded store makes it of rollups. A few requests are under way at once; what is held is the
+// days of their targets, and of one series the values.
 func (r *Reader) Days(ctx context.Context, from, until time.Time, want []health.DayQuery, f func(*health.DayFacts) error) error {
+	type part struct {
+		days []*health.DayFacts
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	var ahead []chan part // requests under way, in the order of what they ask for
+	give := func() error {
+		p := <-ahead[0]
+		ahead = ahead[1:]
+		if p.err != nil {
+			return p.err
+		}
+		for _, d := range p.days {
+			if d == nil {
+				continue
+			}
+			if err := f(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for day := from.UTC().Truncate(24 * time.Hour); day.Before(until); day = day.Add(24 * time.Hour) {
 		begin, end := day, day.Add(24*time.Hour)
 		if from.After(begin) {
@@ -95,18 +126,22 @@ func (r *Reader) Days(ctx context.Context, from, until time.Time, want []health.
 			end = until
 		}
 		for some := range slices.Chunk(want, dayTargets) {
-			days, err := r.daysOf(ctx, day, begin, end, some)
-			if err != nil {
-				return err
-			}
-			for i := range days {
-				if days[i] == nil {
-					continue
-				}
-				if err := f(days[i]); err != nil {
+			if len(ahead) == daysAtOnce {
+				if err := give(); err != nil {
 					return err
 				}
 			}
+			answer := make(chan part, 1)
+			ahead = append(ahead, answer)
+			asking.Go(func() {
+				days, err := r.daysOf(ctx, day, begin, end, some)
+				answer <- part{days, err}
+			})
+		}
+	}
+	for len(ahead) > 0 {
+		if err := give(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -119,97 +154,181 @@ type daySeries struct {
 	values []float64
 }
 
+// wanted is where a series of an answer belongs.
+type wanted struct {
+	target         int   // in the queries
+	aligned, daily []int // of its query
+	had            bool  // of this day
+}
+
+// dayKey names a series of a target.
+type dayKey struct {
+	target health.TargetID
+	health.SeriesID
+}
+
+// dayMaker makes the days of one request. The server gives the series of a measurement one after the other: of a series that is over only what is
+// wanted is kept.
+type dayMaker struct {
+	day    time.Time
+	wanted map[dayKey]*wanted
+	days   []*health.DayFacts
+	any    []bool
+	ticks  map[health.TargetID]map[health.Tier]*health.TickCount
+	of     [3]string // measurement, target and component of the rows before
+	now    map[string]*daySeries
+	spare  []*daySeries
+}
+
+func (m *dayMaker) begin(want []health.DayQuery) {
+	m.days, m.any = make([]*health.DayFacts, len(want)), make([]bool, len(want))
+	for i, q := range want {
+		m.days[i] = &health.DayFacts{Target: q.Target, Day: m.day, Aligned: make([][]float64, len(q.Aligned)), Daily: make([]health.DaySeries, len(q.Daily))}
+	}
+	for _, w := range m.wanted {
+		w.had = false
+	}
+	m.ticks, m.of, m.now = map[health.TargetID]map[health.Tier]*health.TickCount{}, [3]string{}, map[string]*daySeries{}
+}
+
+// id is the series of a column.
+func (m *dayMaker) id(column string) (dayKey, bool) {
+	q, u, ok := health.FieldOf(strings.TrimPrefix(column, "value_"))
+	return dayKey{health.TargetID(m.of[1]), health.SeriesID{Component: health.ComponentID(m.of[2]), Quantity: q, Unit: u}}, ok
+}
+
+func (m *dayMaker) take(s *rows) error {
+	if of := [3]string{s.Name, s.Tags[tagTarget], s.Tags[tagComponent]}; of != m.of {
+		if err := m.end(); err != nil {
+			return err
+		}
+		m.of = of
+	}
+	at := s.column("time")
+	for c, column := range s.Columns {
+		key, ok := m.id(column)
+		if c == at || !ok || m.wanted[key] == nil {
+			continue
+		}
+		x := m.now[column]
+		for _, row := range s.Values {
+			v := get(row, c)
+			if v.null {
+				continue
+			}
+			step := (get(row, at).whole - m.day.UnixNano()) / int64(health.AlignStep)
+			if step < 0 || step >= int64(health.StepsPerDay) {
+				continue
+			}
+			if x == nil {
+				x = m.fresh()
+				m.now[column] = x
+			}
+			x.sums[step] = health.FiniteSum(x.sums[step], v.num)
+			x.counts[step]++
+			x.values = append(x.values, v.num)
+		}
+	}
+	return nil
+}
+
+func (m *dayMaker) fresh() *daySeries {
+	n := len(m.spare)
+	if n == 0 {
+		return &daySeries{}
+	}
+	x := m.spare[n-1]
+	m.spare = m.spare[:n-1]
+	*x = daySeries{values: x.values[:0]}
+	return x
+}
+
+// end keeps of the series before what is wanted.
+func (m *dayMaker) end() error {
+	for column, x := range m.now {
+		key, _ := m.id(column)
+		w := m.wanted[key]
+		if w.had {
+			return final(&failure{text: fmt.Sprintf("the answer gives %s of %s, %s in two pieces", column, key.target, key.Component)})
+		}
+		w.had = true
+		d := m.days[w.target]
+		for _, k := range w.aligned {
+			d.Aligned[k] = x.steps()
+		}
+		for _, k := range w.daily {
+			d.Daily[k] = x.day(m.day, key.Unit)
+		}
+		m.any[w.target] = true
+		m.spare = append(m.spare, x)
+	}
+	clear(m.now)
+	return nil
+}
+
+// daysOf is the day of some targets, nil for one of which it has nothing.
 func (r *Reader) daysOf(ctx context.Context, day, begin, end time.Time, want []health.DayQuery) ([]*health.DayFacts, error) {
+	m := dayMaker{day: day, wanted: map[dayKey]*wanted{}}
 	targets := make([]string, len(want))
-	fields := map[string]map[string]bool{} // by measurement
+	type selection struct{ fields, components map[string]bool }
+	by := map[string]selection{} // by measurement
 	for i, q := range want {
 		targets[i] = ofTarget(q.Target)
-		for _, id := range slices.Concat(q.Aligned, q.Daily) {
-			m := measurement(classFromID(id.Component))
-			if fields[m] == nil {
-				fields[m] = map[string]bool{}
+		note := func(id health.SeriesID) *wanted {
+			c := measurement(classFromID(id.Component))
+			if by[c].fields == nil {
+				by[c] = selection{map[string]bool{}, map[string]bool{}}
 			}
-			fields[m][fieldName(id.Quantity, id.Unit)] = true
+			by[c].fields[name(fieldName(id.Quantity, id.Unit))] = true
+			by[c].components[tagComponent+" = "+quoted(tagText(string(id.Component)))] = true
+			key := dayKey{q.Target, id}
+			w := m.wanted[key]
+			if w == nil {
+				w = &wanted{target: i}
+				m.wanted[key] = w
+			}
+			return w
+		}
+		for k, id := range q.Aligned {
+			w := note(id)
+			w.aligned = append(w.aligned, k)
+		}
+		for k, id := range q.Daily {
+			w := note(id)
+			w.daily = append(w.daily, k)
 		}
 	}
-	where := "(" + strings.Join(targets, " OR ") + ")" + during(begin, end)
-	hours := "(" + strings.Join(targets, " OR ") + ")" + during(begin.Add(time.Hour-1).Truncate(time.Hour), end.Add(time.Hour-1).Truncate(time.Hour))
+	of := "(" + strings.Join(targets, " OR ") + ")"
+	hours := of + during(begin.Add(time.Hour-1).Truncate(time.Hour), end.Add(time.Hour-1).Truncate(time.Hour))
 	statements := []string{fmt.Sprintf("SELECT count(ticks) FROM %s WHERE %s AND ticks < 2 GROUP BY %s, tier, result", VisitMeasurement, hours, tagTarget)}
-	for _, m := range slices.Sorted(maps.Keys(fields)) {
-		names := slices.Sorted(maps.Keys(fields[m]))
-		for i := range names {
-			names[i] = name(names[i])
-		}
-		statements = append(statements, fmt.Sprintf("SELECT %s FROM %s WHERE %s GROUP BY %s, %s", strings.Join(names, ", "), name(m), where, tagTarget, tagComponent))
+	for _, c := range slices.Sorted(maps.Keys(by)) {
+		// Only the parts that are wanted: a server has many sensors that nobody asks for.
+		parts := strings.Join(slices.Sorted(maps.Keys(by[c].components)), " OR ")
+		statements = append(statements, fmt.Sprintf("SELECT %s FROM %s WHERE %s AND (%s)%s GROUP BY %s, %s",
+			strings.Join(slices.Sorted(maps.Keys(by[c].fields)), ", "), name(c), of, parts, during(begin, end), tagTarget, tagComponent))
 	}
-	type key struct {
-		target health.TargetID
-		health.SeriesID
-	}
-	var found map[key]*daySeries
-	var ticks map[health.TargetID]map[health.Tier]*health.TickCount
-	if err := r.ask(ctx, statements, func() { found, ticks = map[key]*daySeries{}, map[health.TargetID]map[health.Tier]*health.TickCount{} }, func(n int, s *rows) error {
-		id := health.TargetID(s.Tags[tagTarget])
+	if err := r.ask(ctx, statements, func() { m.begin(want) }, func(n int, s *rows) error {
 		if n == 0 {
-			return addTicks(ticks, id, s)
+			return addTicks(m.ticks, health.TargetID(s.Tags[tagTarget]), s)
 		}
-		at := s.column("time")
-		for c, field := range s.Columns {
-			if c == at {
-				continue
-			}
-			q, u, ok := health.FieldOf(strings.TrimPrefix(field, "value_"))
-			if !ok {
-				continue
-			}
-			k := key{id, health.SeriesID{Component: health.ComponentID(s.Tags[tagComponent]), Quantity: q, Unit: u}}
-			x := found[k]
-			for _, row := range s.Values {
-				v := get(row, c)
-				if v.null {
-					continue
-				}
-				if x == nil {
-					x = &daySeries{}
-					found[k] = x
-				}
-				step := (get(row, at).whole - day.UnixNano()) / int64(health.AlignStep)
-				if step < 0 || step >= int64(health.StepsPerDay) {
-					continue
-				}
-				x.sums[step] = health.FiniteSum(x.sums[step], v.num)
-				x.counts[step]++
-				x.values = append(x.values, v.num)
-			}
-		}
-		return nil
+		return m.take(s)
 	}); err != nil {
 		return nil, err
 	}
-	out := make([]*health.DayFacts, len(want))
-	for i, q := range want {
-		d := &health.DayFacts{Target: q.Target, Day: day, Aligned: make([][]float64, len(q.Aligned)), Daily: make([]health.DaySeries, len(q.Daily))}
-		any := false
-		for k, id := range q.Aligned {
-			if x := found[key{q.Target, id}]; x != nil {
-				d.Aligned[k], any = x.steps(), true
-			}
-		}
-		for k, id := range q.Daily {
-			if x := found[key{q.Target, id}]; x != nil {
-				d.Daily[k], any = x.day(day, id.Unit), true
-			}
-		}
+	if err := m.end(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.Source(), err)
+	}
+	for i, d := range m.days {
 		for _, tier := range health.AllTiers {
-			if t := ticks[q.Target][tier]; t != nil && t.Done+t.Late+t.Failed+t.Missed > 0 {
-				d.Ticks, any = append(d.Ticks, *t), true
+			if t := m.ticks[d.Target][tier]; t != nil && t.Done+t.Late+t.Failed+t.Missed > 0 {
+				d.Ticks, m.any[i] = append(d.Ticks, *t), true
 			}
 		}
-		if any {
-			out[i] = d
+		if !m.any[i] {
+			m.days[i] = nil
 		}
 	}
-	return out, nil
+	return m.days, nil
 }
 
 func addTicks(all map[health.TargetID]map[health.Tier]*health.TickCount, id health.TargetID, s *rows) error {

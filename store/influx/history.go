@@ -18,10 +18,14 @@ const queryHours = 96
 // lookBack is how far before a time a run of skipped ticks may have begun to be found.
 const lookBack = 31 * 24 * time.Hour
 
-// classes are those of which the database has points.
+// classes are those of which the database has points. A field that some shards hold in another type than dewline writes is a failure: InfluxDB
+// gives the values of one of the types and leaves the others out, without a word.
 func (r *Reader) classes(ctx context.Context) ([]health.Class, error) {
 	var out []health.Class
-	err := r.ask(ctx, []string{"SHOW MEASUREMENTS"}, func() { out = nil }, func(_ int, s *rows) error {
+	err := r.ask(ctx, []string{"SHOW MEASUREMENTS", "SHOW FIELD KEYS"}, func() { out = nil }, func(n int, s *rows) error {
+		if n == 1 {
+			return checkTypes(s)
+		}
 		for _, row := range s.Values {
 			if name, ok := strings.CutPrefix(get(row, 0).text, Prefix); ok && slices.Contains(health.Classes, health.Class(name)) {
 				out = append(out, health.Class(name))
@@ -30,6 +34,53 @@ func (r *Reader) classes(ctx context.Context) ([]health.Class, error) {
 		return nil
 	})
 	return out, err
+}
+
+// checkTypes finds fields of ours that are of another type, in the rows of SHOW FIELD KEYS.
+func checkTypes(s *rows) error {
+	class, ours := strings.CutPrefix(s.Name, Prefix)
+	isClass := slices.Contains(health.Classes, health.Class(class))
+	if !ours || !isClass && s.Name != EventMeasurement && s.Name != VisitMeasurement {
+		return nil
+	}
+	for _, row := range s.Values {
+		field, has := get(row, s.column("fieldKey")).text, get(row, s.column("fieldType")).text
+		want := "number"
+		_, _, quantity := health.FieldOf(strings.TrimPrefix(field, "value_"))
+		switch {
+		case s.Name == EventMeasurement && slices.Contains(strings.Split(eventColumns, ", "), field):
+			if field != fieldAtStart {
+				want = "string"
+			}
+		case s.Name == VisitMeasurement && slices.Contains([]string{"ticks", "gaps", fieldHostOn, fieldSpan}, field):
+		case isClass && (quantity || field == fieldState || field == fieldPresent || field == fieldSeen):
+		default: // not ours, or not read
+			continue
+		}
+		is := has
+		if has == "float" || has == "integer" || has == "unsigned" {
+			is = "number"
+		}
+		if is != want {
+			return final(&failure{text: fmt.Sprintf("%s has %s as %s, where dewline writes a %s: InfluxDB would leave values out", s.Name, field, has, want), hint: "another program wrote it; drop the shards that hold it, or use --source store"})
+		}
+	}
+	return nil
+}
+
+// Drops tells whether the server drops what is old, as far as it says: what is no longer there may have begun a fault that is still open.
+func (r *Reader) Drops(ctx context.Context) (bool, error) {
+	db, policy, _ := strings.Cut(r.o.Bucket, "/")
+	drops := true
+	err := r.ask(ctx, []string{"SHOW RETENTION POLICIES ON " + name(db)}, func() { drops = true }, func(_ int, s *rows) error {
+		for _, row := range s.Values {
+			if get(row, s.column("name")).text == policy || policy == "" && get(row, s.column("default")).num == 1 {
+				drops = get(row, s.column("duration")).text != "0s"
+			}
+		}
+		return nil
+	})
+	return drops, err
 }
 
 // Targets are those of which there are visits, as they were placed last, in order of ID. What InfluxDB does not hold of a target
@@ -86,9 +137,13 @@ func ofTarget(id health.TargetID) string { return tagTarget + " = " + quoted(tag
 
 // span is the time of the first and last visit of a target; ok is false if there is none.
 func (r *Reader) span(ctx context.Context, id health.TargetID) (first, last time.Time, ok bool, err error) {
-	err = r.ask(ctx, []string{
-		fmt.Sprintf("SELECT first(ticks) FROM %s WHERE %s", VisitMeasurement, ofTarget(id)), fmt.Sprintf("SELECT last(ticks) FROM %s WHERE %s", VisitMeasurement, ofTarget(id)),
-	}, func() { ok = false }, func(n int, s *rows) error {
+	return r.ends(ctx, "ticks", VisitMeasurement, " AND "+ofTarget(id))
+}
+
+// ends is the time of the first and last point of a measurement that has a field, under conditions that each begin with AND.
+func (r *Reader) ends(ctx context.Context, field, from, conditions string) (first, last time.Time, ok bool, err error) {
+	where := tagTarget + " != ''" + conditions
+	err = r.ask(ctx, []string{fmt.Sprintf("SELECT first(%s) FROM %s WHERE %s", field, from, where), fmt.Sprintf("SELECT last(%s) FROM %s WHERE %s", field, from, where)}, func() { ok = false }, func(n int, s *rows) error {
 		if len(s.Values) > 0 {
 			at := time.Unix(0, get(s.Values[0], s.column("time")).whole).UTC()
 			if ok = true; n == 0 {

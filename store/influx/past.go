@@ -12,12 +12,36 @@ import (
 )
 
 // EachEvent calls f for the events of one target, or ("") of all, with since <= At < until, in order of time. What InfluxDB does not hold of them
-// (evidence, the source's severity, subject) is empty; of events that an earlier version wrote, the rule and the fault too.
+// (evidence, the source's severity, subject) is empty; of events that an earlier version wrote, the rule and the fault too. Those of all targets are
+// read day by day, and no more than a day of them is held.
 func (r *Reader) EachEvent(ctx context.Context, id health.TargetID, since, until time.Time, f func(*health.Event) error) error {
-	where := tagTarget + " != ''"
 	if id != "" {
-		where = ofTarget(id)
+		return r.eventsOf(ctx, ofTarget(id), since, until, f)
 	}
+	first, last, ok, err := r.ends(ctx, fieldEventID, EventMeasurement, during(since, until))
+	if err != nil || !ok {
+		return err
+	}
+	if since.IsZero() || first.After(since) {
+		since = first
+	}
+	if until.IsZero() || last.Before(until) {
+		until = last.Add(1)
+	}
+	for since.Before(until) {
+		end := since.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+		if until.Before(end) {
+			end = until
+		}
+		if err := r.eventsOf(ctx, tagTarget+" != ''", since, end, f); err != nil {
+			return err
+		}
+		since = end
+	}
+	return nil
+}
+
+func (r *Reader) eventsOf(ctx context.Context, where string, since, until time.Time, f func(*health.Event) error) error {
 	q := fmt.Sprintf("SELECT %s FROM %s WHERE %s GROUP BY %s, class, %s, kind, severity", eventColumns, EventMeasurement, where+during(since, until), tagTarget, tagComponent)
 	var out []health.Event
 	seen := map[string]bool{}

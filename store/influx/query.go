@@ -111,7 +111,7 @@ type answered struct {
 func (r *Reader) ask(ctx context.Context, statements []string, begin func(), f func(statement int, s *rows) error) error {
 	for try := 1; ; try++ {
 		begin()
-		err := r.once(ctx, strings.Join(statements, "; "), f)
+		err := r.once(ctx, statements, f)
 		again, ok := errors.AsType[*failure](err)
 		switch {
 		case err == nil || ctx.Err() != nil || !ok:
@@ -132,14 +132,14 @@ func final(f *failure) *failure {
 	return f
 }
 
-func (r *Reader) once(ctx context.Context, q string, f func(int, *rows) error) error {
+func (r *Reader) once(ctx context.Context, statements []string, f func(int, *rows) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silent := &failure{kind: "timeout", text: fmt.Sprintf("no answer within %s", patience*r.o.Timeout)}
 	timer := time.AfterFunc(patience*r.o.Timeout, func() { cancel(silent) })
 	defer timer.Stop()
 
-	form := url.Values{"q": {q}}
+	form := url.Values{"q": {strings.Join(statements, "; ")}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"?"+r.params.Encode(), strings.NewReader(form.Encode()))
 	if err != nil {
 		return final(&failure{text: fieldText(err.Error())})
@@ -171,7 +171,7 @@ func (r *Reader) once(ctx context.Context, q string, f func(int, *rows) error) e
 	}
 	body := &measured{r: resp.Body, alive: func() { timer.Reset(patience * r.o.Timeout) }}
 	d := json.NewDecoder(body)
-	open := map[int]bool{} // statements of which more is to come
+	open := map[int]bool{} // statements that were answered: whether more of them is to come
 	for {
 		body.left = maxChunk
 		var part answered
@@ -181,6 +181,9 @@ func (r *Reader) once(ctx context.Context, q string, f func(int, *rows) error) e
 				if open[n] {
 					return final(&failure{text: "the answer was cut off: the server sends no more rows", hint: "raise max-row-limit of its configuration, or set it to 0"})
 				}
+			}
+			if len(open) < len(statements) { // the server names each, one without rows too; what stands between may close a connection as if all was said
+				return &failure{text: fmt.Sprintf("the answer was cut off: of %d statements only %d were answered", len(statements), len(open))}
 			}
 			return nil
 		case errors.Is(err, errTooLarge):
@@ -240,7 +243,9 @@ func judgeWords(text string) *failure {
 		f.hint = `check bucket: "database/retention policy" for 1.8`
 	case strings.Contains(low, "not authorized"):
 		f.hint = "the user must be allowed to read the database"
-	case strings.Contains(low, "timeout"), strings.Contains(low, "max-select"), strings.Contains(low, "max-concurrent-queries"), strings.Contains(low, "interrupted"):
+	case strings.Contains(low, "max-concurrent-queries"): // others' queries end
+		f.verdict, f.hint = kept, "the server bounds its queries: see [coordinator] of its configuration"
+	case strings.Contains(low, "timeout"), strings.Contains(low, "max-select"), strings.Contains(low, "interrupted"):
 		f.hint = "the server bounds its queries: see [coordinator] of its configuration"
 	}
 	return f

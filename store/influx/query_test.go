@@ -46,6 +46,7 @@ func with(status int, body string) http.HandlerFunc {
 
 const fourRows = `{"results":[{"statement_id":0,"series":[{"name":"m","tags":{"tier":"events"},"columns":["time","a","b"],"values":[[1,2.5,null],[2,-3e2,"x\"y"]],"partial":true}],"partial":true}]}
 {"results":[{"statement_id":0,"series":[{"name":"m","tags":{"tier":"events"},"columns":["time","a","b"],"values":[[3,true,false],[1795417200123456789,0,"é"]]}]}]}
+{"results":[{"statement_id":1}]}
 `
 
 func TestAnswersOfAQuery(t *testing.T) {
@@ -115,6 +116,13 @@ func TestWhatAQueryIsRefusedWith(t *testing.T) {
 		{"a page", []http.HandlerFunc{with(200, `<html>welcome</html>`)}, []string{"none of InfluxDB's", "check url"}, 1},
 		{"rows that are no rows", []http.HandlerFunc{with(200, `{"results":[{"series":[{"values":[[{}]]}]}]}`)}, []string{"none of InfluxDB's"}, 1},
 		{"an answer that the server cuts off", []http.HandlerFunc{with(200, strings.SplitAfter(fourRows, "\n")[0])}, []string{"cut off", "max-row-limit"}, 1},
+		{"an answer that ends before its last statement, and then not", []http.HandlerFunc{with(200, strings.Join(strings.SplitAfter(fourRows, "\n")[:2], "")), with(200, fourRows)}, nil, 2},
+		{"an answer that always ends before its last statement", []http.HandlerFunc{with(200, strings.Join(strings.SplitAfter(fourRows, "\n")[:2], ""))}, []string{"of 2 statements only 1 were answered"}, maxTries},
+		{"an answer of nothing", []http.HandlerFunc{with(200, ``)}, []string{"of 2 statements only 0 were answered"}, maxTries},
+		{"an error after rows", []http.HandlerFunc{with(200, strings.SplitAfter(fourRows, "\n")[0]+`{"results":[{"statement_id":0,"error":"max-select-series limit exceeded: (12/10)"}]}`)}, []string{"max-select-series limit exceeded", "[coordinator]"}, 1},
+		{"a server that has its queries for now", []http.HandlerFunc{with(200, `{"results":[{"statement_id":0,"error":"max-concurrent-queries limit exceeded(2, 2)"}]}`), with(200, fourRows)}, nil, 2},
+		{"a server that always has its queries", []http.HandlerFunc{with(200, `{"results":[{"statement_id":0,"error":"max-concurrent-queries limit exceeded(2, 2)"}]}`)}, []string{"max-concurrent-queries", "[coordinator]"}, maxTries},
+		{"a query that takes too long", []http.HandlerFunc{with(200, `{"results":[{"statement_id":0,"error":"query-timeout limit exceeded"}]}`)}, []string{"query-timeout", "[coordinator]"}, 1},
 		{"an echo of the password", []http.HandlerFunc{with(401, `{"error":"no user reader:opensesame"}`)}, []string{"***"}, 1},
 		{"a server that is busy, and then not", []http.HandlerFunc{with(503, ``), with(429, ``), with(200, fourRows)}, nil, 3},
 		{"a server that stays away", []http.HandlerFunc{with(502, `bad gateway`)}, []string{"502 Bad Gateway"}, maxTries},
@@ -124,7 +132,7 @@ func TestWhatAQueryIsRefusedWith(t *testing.T) {
 			t.Parallel()
 			r, asked := answering(t, Options{Token: secret.New("reader:opensesame")}, c.answers...)
 			n := 0
-			err := r.ask(t.Context(), []string{"q"}, func() { n = 0 }, func(_ int, s *rows) error { n += len(s.Values); return nil })
+			err := r.ask(t.Context(), []string{"q", "p"}, func() { n = 0 }, func(_ int, s *rows) error { n += len(s.Values); return nil })
 			switch {
 			case c.says == nil && (err != nil || n != 4):
 				t.Errorf("%d rows, %v", n, err)

@@ -101,40 +101,58 @@ func (f *filter) String() string {
 
 // Faults is the chosen faults in the order in which they opened.
 func (db *DB) Faults(ctx context.Context, choose FaultFilter) ([]health.Fault, error) {
+	var out []health.Fault
+	err := db.EachFault(ctx, choose, func(x *health.Fault) error {
+		out = append(out, *x)
+		return nil
+	})
+	return out, err
+}
+
+// EachFault is Faults one by one, while they are read. An error of f ends it and is returned as it is.
+func (db *DB) EachFault(ctx context.Context, choose FaultFilter, give func(*health.Fault) error) error {
 	var f filter
 	f.add(choose.Open, "f.state <> ? AND f.state <> 'unmonitored'", string(health.Cleared))
 	f.add(choose.Target != "", "t.name = ?", string(choose.Target))
 	f.add(choose.Kind != "", "f.kind = ?", string(choose.Kind))
 	f.add(!choose.Since.IsZero(), "f.opened_ns >= ?", choose.Since.UnixNano())
 	f.add(!choose.Until.IsZero(), "f.opened_ns < ?", choose.Until.UnixNano())
-	var out []health.Fault
-	err := eachFault(ctx, db.read, func(x *health.Fault) error {
+	var own error
+	if err := eachFault(ctx, db.read, func(x *health.Fault) error {
 		if x.Severity >= choose.AtLeast {
-			out = append(out, *x)
+			own = give(x)
 		}
-		return nil
-	}, f.String()+" ORDER BY f.opened_ns, f.id", f.args...)
-	if err != nil {
-		return nil, fmt.Errorf("read faults: %w", err)
+		return own
+	}, f.String()+" ORDER BY f.opened_ns, f.id", f.args...); err != nil && own == nil {
+		return fmt.Errorf("read faults: %w", err)
 	}
-	return out, nil
+	return own
 }
 
 // Events is the events with since <= At < until, of one target or ("") all, oldest first. A zero time is no bound.
 func (db *DB) Events(ctx context.Context, since, until time.Time, id health.TargetID) ([]health.Event, error) {
+	var out []health.Event
+	err := db.EachEvent(ctx, since, until, id, func(e *health.Event) error {
+		out = append(out, *e)
+		return nil
+	})
+	return out, err
+}
+
+// EachEvent is Events one by one, while they are read. An error of f ends it and is returned as it is.
+func (db *DB) EachEvent(ctx context.Context, since, until time.Time, id health.TargetID, give func(*health.Event) error) error {
 	var f filter
 	f.add(id != "", "t.name = ?", string(id))
 	f.add(!since.IsZero(), "e.at >= ?", since.UnixNano())
 	f.add(!until.IsZero(), "e.at < ?", until.UnixNano())
-	var out []health.Event
-	err := eachEvent(ctx, db.read, func(_ int64, e *health.Event) error {
-		out = append(out, *e)
-		return nil
-	}, f.String()+" ORDER BY e.at, e.n", f.args...)
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
+	var own error
+	if err := eachEvent(ctx, db.read, func(_ int64, e *health.Event) error {
+		own = give(e)
+		return own
+	}, f.String()+" ORDER BY e.at, e.n", f.args...); err != nil && own == nil {
+		return fmt.Errorf("read events: %w", err)
 	}
-	return out, nil
+	return own
 }
 
 // LogEntry is a log entry and the visit that brought it.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -271,4 +272,22 @@ func (s *Server) Write(db, lines string) {
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusNoContent {
 		s.t.Fatalf("write: status %d: %s", resp.StatusCode, body)
 	}
+}
+
+// CPU is how much of it the server has used, 0 where the system does not tell.
+func (s *Server) CPU() time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]) // from the state on
+	var ticks time.Duration
+	for _, i := range []int{11, 12} { // user and system, in hundredths of a second
+		n, err := strconv.Atoi(string(f[i]))
+		if err != nil {
+			return 0
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
 }
