@@ -148,6 +148,9 @@ func newPollDoc(v *health.Visit) *pollDoc {
 		d.Logs = append(d.Logs, pollLog{l.ID, l.Name, l.Total, l.Read, l.Skipped, l.Full, l.More})
 	}
 	for _, f := range v.Delta.Faults {
+		if f.Closed() { // its end is in the same log as its beginning
+			continue
+		}
 		evidence := f.Evidence
 		if evidence == nil {
 			evidence = []string{}
