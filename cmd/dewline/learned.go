@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"dewline/drivers/ipmi"
 	"dewline/drivers/redfish"
@@ -55,10 +56,29 @@ func newLearnedDoc(ctx context.Context, db *sqlite.DB, id health.TargetID, drive
 	for _, f := range l.Facts {
 		d.Facts = append(d.Facts, factDoc(f))
 	}
+	if f, ok := clockFact(known.Clock); ok {
+		d.Facts = append(d.Facts, f)
+	}
 	for _, s := range l.Slow {
 		d.Slow = append(d.Slow, slowDoc{s.Part, s.Seconds, formatTime(s.Since), s.Members, s.Read, formatTime(s.Oldest)})
 	}
 	return d, nil
+}
+
+// clockOff is how far a BMC's clock may be off without a word.
+const clockOff = 2 * time.Minute
+
+// clockFact tells of a BMC's clock that is wrong: the entries of its logs bear its time.
+func clockFact(c health.BMCClock) (factDoc, bool) {
+	off := c.Skew.Abs().Round(time.Second)
+	if c.At.IsZero() || off < clockOff {
+		return factDoc{}, false
+	}
+	way := "ahead of"
+	if c.Skew < 0 {
+		way = "behind"
+	}
+	return factDoc{"clock", fmt.Sprintf("%s %s ours, noted at %s: its log entries bear that time; set it, or give the BMC an NTP server", off, way, formatTime(c.At))}, true
 }
 
 // printLearned prints it below the table.

@@ -36,7 +36,7 @@ func openReplay(t *config.Target, r *capture.Recording, log *slog.Logger) (colle
 	tree := replay.NewRedfish(r)
 	return redfish.Open(t.ID, redfish.Options{
 		Address: "https://127.0.0.1", Username: "replay", Password: secret.New("replay"), TLS: redfish.TLS{Insecure: true}, // no connection is ever made
-		Log: log, UserAgent: "dewline/" + readBuildInfo().Version, Now: now, RequestBudget: -1,
+		Log: log, UserAgent: "dewline/" + readBuildInfo().Version, Now: now, NoClock: true, RequestBudget: -1,
 		Transport: func(http.RoundTripper) http.RoundTripper { return tree },
 		Quirks:    t.Quirks[health.DriverRedfish], QuirksOff: t.QuirksOff[health.DriverRedfish],
 	})

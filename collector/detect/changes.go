@@ -10,6 +10,8 @@ import (
 // A step of a BMC's clock is a change of its skew beyond what its resolution, the way to it and its drift make.
 const (
 	clockSlack = 10 * time.Second
+	// A Redfish service may answer from a cache, as it filled it some time ago.
+	clockSlackRedfish = 2 * time.Minute
 	clockDrift = 500e-6 // of the time that passed: crystals drift less than a tenth of it
 	clockRenew = 24 * time.Hour
 )
@@ -23,7 +25,11 @@ func (p *pass) changes(s *health.Snapshot) {
 		p.changed("system", health.ClassSystem, RulePresence, "serial number of the machine", was.Serial, now.Serial, health.SeverityWarning)
 	}
 	if skew, ok := readSkew(s); ok {
-		p.skew(skew)
+		slack := clockSlack
+		if s.Driver == health.DriverRedfish {
+			slack = clockSlackRedfish
+		}
+		p.skew(skew, slack)
 	}
 }
 
@@ -57,7 +63,7 @@ func (p *pass) changed(c health.ComponentID, class health.Class, rule, what, was
 	p.emit(p.event(f, health.Momentary))
 }
 
-func (p *pass) skew(now time.Duration) {
+func (p *pass) skew(now, slack time.Duration) {
 	was := p.known.Clock
 	if was.At.IsZero() {
 		p.clock = &health.BMCClock{Skew: now, At: p.at}
@@ -65,7 +71,7 @@ func (p *pass) skew(now time.Duration) {
 	}
 	passed := p.at.Sub(was.At)
 	step := now - was.Skew
-	if step.Abs() <= clockSlack+time.Duration(clockDrift*float64(passed)) {
+	if step.Abs() <= slack+time.Duration(clockDrift*float64(passed)) {
 		if passed >= clockRenew {
 			p.clock = &health.BMCClock{Skew: now, At: p.at}
 		}

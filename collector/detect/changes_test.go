@@ -178,6 +178,21 @@ func TestChangesOfTheMachine(t *testing.T) {
 	m.expect(visit(s("1.1", "B", "F2", 5)), "bmc info info momentary")
 }
 
+// A Redfish service answers from a cache: that its clock seems to stand for a minute is no step.
+func TestClockOfACache(t *testing.T) {
+	m := newMachine(t)
+	s := func(skew float64) *health.Snapshot {
+		s := snap(part("bmc/1", health.ClassBMC, health.OK))
+		s.Driver = health.DriverRedfish
+		s.Readings = []health.Reading{{Component: "bmc/1", Quantity: health.ClockSkew, Unit: health.Second, Value: skew}}
+		return s
+	}
+	m.expect(m.visit(s(0)))
+	m.expect(m.visit(s(-60)))
+	m.expect(m.visit(s(5)))
+	m.expect(m.visit(s(-3600)), "bmc info info momentary")
+}
+
 // Our clock was a day ahead and is set right: what was noted then holds nothing open for a day.
 func TestOurClockIsSetBack(t *testing.T) {
 	fan := func(s health.State) *health.Snapshot { return snap(part("fan/1", health.ClassFan, s)) }

@@ -37,6 +37,8 @@ type Options struct {
 	// or a recording instead of it. What guards the BMC stands before it all the same.
 	Transport func(http.RoundTripper) http.RoundTripper
 	Now       func() time.Time // nil: time.Now; a replay tells the time of its recording
+	// NoClock: the documents are not of the time that Now tells, so the BMC's clock cannot be compared with it.
+	NoClock bool
 
 	// Rows beside those of Quirks, and names of rows that are off.
 	Quirks    []quirk.Quirk

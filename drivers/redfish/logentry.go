@@ -18,12 +18,18 @@ var createdLayouts = []string{
 
 // created is an entry's time, zero where the BMC's clock was not set: 1970 of an iLO that has just booted.
 func created(d *entryDoc) time.Time {
-	for _, s := range []string{string(d.Created), string(d.EventTimestamp)} {
-		s = strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(s, "UTC"), "GMT"))
-		for _, layout := range createdLayouts {
-			if t, err := time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
-				return t.UTC()
-			}
+	if t := timeOf(d.Created); !t.IsZero() {
+		return t
+	}
+	return timeOf(d.EventTimestamp)
+}
+
+// timeOf reads a time of the BMC's clock, zero for none or one that was not set.
+func timeOf(x text) time.Time {
+	s := strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(string(x), "UTC"), "GMT"))
+	for _, layout := range createdLayouts {
+		if t, err := time.Parse(layout, s); err == nil && t.Year() >= 2000 && t.Year() < 2200 {
+			return t.UTC()
 		}
 	}
 	return time.Time{}

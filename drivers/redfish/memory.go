@@ -34,6 +34,7 @@ type memory struct {
 	Units    []unit    `json:"units,omitempty"`
 	Primary  string    `json:"primary,omitempty"` // the chassis whose parts need no chassis in their ID
 	Host     string    `json:"host,omitempty"`    // the system whose parts need no system in their ID
+	Clock    string    `json:"clock,omitempty"`   // the manager whose clock is held against ours
 
 	Same    map[string]alias     `json:"same,omitempty"`    // resource -> the part it states, where another resource names it
 	Sensors map[string]sensorKey `json:"sensors,omitempty"` // sensor -> what it turned out to be

@@ -153,6 +153,7 @@ func (v *visit) ident() *health.Identity {
 
 type managerDoc struct {
 	Name, Model, FirmwareVersion, Manufacturer, SerialNumber, ManagerType text
+	DateTime                                                              text
 	Status                                                                status
 }
 
@@ -179,6 +180,7 @@ func (v *visit) readManagers() {
 		p.Manufacturer, p.Model, p.Firmware = string(d.Manufacturer), string(d.Model), string(d.FirmwareVersion)
 		p.Serial = serialNumber(string(d.SerialNumber))
 		p.judge(d.Status, true)
+		v.readClock(p, m.URI, &d)
 		v.union.add(p, m.URI)
 		if id := v.ident(); id.BMCFirmware == "" {
 			id.BMCFirmware, id.BMCModel = string(d.FirmwareVersion), string(d.Model)

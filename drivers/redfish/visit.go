@@ -61,6 +61,9 @@ type visit struct {
 type document struct {
 	raw []byte
 	err *health.Error
+	// When it was asked for, and how long that took: zero if it came with another.
+	asked time.Time
+	took  time.Duration
 }
 
 func newVisit(c *Client, ctx context.Context, req health.Request, at time.Time) *visit {
@@ -117,7 +120,9 @@ func (v *visit) get(uri string) ([]byte, *health.Error) {
 	if place := insideOf(uri); place != "" {
 		d.raw, d.err = v.inner(place, uri)
 	} else {
+		d.asked = v.c.o.Now()
 		d.raw, d.err = v.fetch(uri)
+		d.took = v.c.o.Now().Sub(d.asked)
 	}
 	v.mu.Lock()
 	v.docs[uri] = d
