@@ -114,8 +114,18 @@ func TestAVisitThatAskedNothingProvesNothing(t *testing.T) {
 		r.add("db-1", apart, noLog(r, unreachable))
 		r.run(3 * time.Hour)
 		var got []string
-		idle := 0
+		idle, dead, silent := 0, false, 0
 		for _, v := range r.visits() {
+			switch events := v.Tiers() == health.Tiers(0).With(health.TierEvents); {
+			case events && dead && (v.Result != health.Missed || v.Reason != health.ReasonBackOff || v.Snapshot != nil):
+				t.Errorf("%s: %s %s of a BMC that was found dead before", v.At(), v.Result, v.Reason)
+			case events && dead:
+				silent++
+			case v.Result == health.Failed:
+				dead = true
+			case v.Answered():
+				dead = false
+			}
 			if v.Tiers() == health.Tiers(0).With(health.TierEvents) && v.Result == health.Done {
 				idle++
 			}
@@ -127,6 +137,9 @@ func TestAVisitThatAskedNothingProvesNothing(t *testing.T) {
 		}
 		if want := []string{"asserted after 20m0s", "cleared after 2h0m0s"}; !slices.Equal(got, want) || idle < 100 {
 			t.Errorf("%q, want %q; %d visits asked nothing", got, want, idle)
+		}
+		if silent < 10 {
+			t.Errorf("only %d visits asked nothing of a dead BMC", silent)
 		}
 		if n := r.log.count("level=INFO"); n != 1 {
 			t.Errorf("it was well again %d times", n)

@@ -200,7 +200,7 @@ func (w *watcher) account() {
 	b := builder{target: where, known: w.known}
 	v.Driver = b.driver()
 	if why == health.ReasonBackOff {
-		v.Error = clip(fmt.Sprintf("%s since %s: %s", w.known.Access.State, w.known.Access.Since.UTC().Format(time.RFC3339), w.known.Access.Error))
+		v.Error = silentText(w.known.Access)
 	}
 	b.finish(v)
 	w.commit(v)

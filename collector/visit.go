@@ -136,6 +136,9 @@ func (b *builder) build(ctx context.Context, src Source) (*health.Visit, outcome
 		if v.Reason == health.ReasonStopped { // it was not us
 			v.Reason = health.ReasonTimeout
 		}
+	case !v.Answered() && b.silent():
+		// It asked nothing, and what was asked last got no answer: nobody may count it as done.
+		v.Result, v.Reason, v.Error = health.Missed, health.ReasonBackOff, "nothing was asked: "+silentText(b.known.Access)
 	default:
 		if err := b.judge(v); err != nil {
 			out.broken = true
@@ -157,6 +160,16 @@ func (b *builder) build(ctx context.Context, src Source) (*health.Visit, outcome
 		boundGaps(v.Snapshot)
 	}
 	return v, out
+}
+
+// silent says whether the target did not answer when it was last asked.
+func (b *builder) silent() bool {
+	a := b.known.Access
+	return !a.Since.IsZero() && a.State != health.AccessOK && a.State != health.AccessUnmonitored && a.State != ""
+}
+
+func silentText(a health.Access) string {
+	return clip(fmt.Sprintf("%s since %s: %s", a.State, a.Since.UTC().Format(time.RFC3339), a.Error))
 }
 
 // stopText says who cut the visit: dewline's stop, or a reload that ended the reading of its target.

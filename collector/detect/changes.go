@@ -12,8 +12,8 @@ const (
 	clockSlack = 10 * time.Second
 	// A Redfish service may answer from a cache, as it filled it some time ago.
 	clockSlackRedfish = 2 * time.Minute
-	clockDrift = 500e-6 // of the time that passed: crystals drift less than a tenth of it
-	clockRenew = 24 * time.Hour
+	clockDrift        = 500e-6 // of the time that passed: crystals drift less than a tenth of it
+	clockRenew        = 24 * time.Hour
 )
 
 // changes reports new firmware, another machine, and steps of the BMC's clock.
