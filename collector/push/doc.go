@@ -10,7 +10,7 @@
 // # Time
 //
 // A visit's time is that of its lines. Lines of one probe within Bucket of each other are one visit. What is older than MaxAge when it comes says nothing of
-// now and is not kept; what is dated more than a minute ahead is refused, since the sender's clock is wrong. A value no newer than
+// now and is no reading; that a leak sensor was wet then is an event of its own time, for water was there. What is dated more than a minute ahead is refused, since the sender's clock is wrong. A value no newer than
 // the last one of its sensor changes nothing, so that a write may be repeated, also over a restart: the times are kept in the target's memory.
 //
 // # Silence

@@ -266,7 +266,7 @@ func parse(body []byte, unit time.Duration, now time.Time) ([]point, *refusal) {
 // record gives each line to the sensors that it is of.
 func (in *Input) record(ctx context.Context, lines []point) (ignored string, no *refusal) {
 	probes := in.all()
-	reports := make([][]report, len(probes))
+	reports, late := make([][]report, len(probes)), make([][]report, len(probes))
 	maxAge, now := in.o.MaxAge(), in.o.Now()
 	var unknown, stale, old, matched int
 	for _, l := range lines {
@@ -282,8 +282,11 @@ func (in *Input) record(ctx context.Context, lines []point) (ignored string, no 
 						continue
 					}
 					hit = true
-					if now.Sub(l.at) > maxAge {
+					if age := now.Sub(l.at); age > maxAge {
 						stale++
+						if s.wet(f.value) && age <= lateMost {
+							late[i] = append(late[i], report{s, l.at, f.value})
+						}
 					} else {
 						reports[i] = append(reports[i], report{s, l.at, f.value})
 					}
@@ -304,15 +307,23 @@ func (in *Input) record(ctx context.Context, lines []point) (ignored string, no 
 	if unknown > 0 {
 		in.unknown.say(in.o.Log, unknown, lines)
 	}
+	unavailable := func(p *probe, err error) *refusal {
+		in.o.Log.Error("pushed readings cannot be recorded now", "target", p.Target.ID, "err", err)
+		return refuse(http.StatusServiceUnavailable, "unavailable", "the store takes nothing now: send it again")
+	}
 	for i, p := range probes {
+		if len(late[i]) > 0 {
+			if _, err := p.takeLate(ctx, in.o.Record, in.o.Visit, late[i], maxAge, now); err != nil {
+				return "", unavailable(p, err)
+			}
+		}
 		if len(reports[i]) == 0 {
 			continue
 		}
 		n, err := p.take(ctx, in.o.Record, in.o.Visit, reports[i], now)
 		old += n
 		if err != nil {
-			in.o.Log.Error("pushed readings cannot be recorded now", "target", p.Target.ID, "err", err)
-			return "", refuse(http.StatusServiceUnavailable, "unavailable", "the store takes nothing now: send it again")
+			return "", unavailable(p, err)
 		}
 	}
 	var parts []string

@@ -35,9 +35,17 @@ type Source struct{ snap *health.Snapshot }
 func (s Source) Read(context.Context, health.Request) (*health.Snapshot, error) { return s.snap, nil }
 func (s Source) Close(context.Context) error                                    { return nil }
 
-// memory is what is kept with the target: when each sensor was last reported.
+// memory is what is kept with the target: when each sensor was last reported, and when last as wet, be it long after.
 type memory struct {
 	Sensors map[health.ComponentID]time.Time `json:"sensors"`
+	Wet     map[health.ComponentID]time.Time `json:"wet,omitempty"`
+}
+
+func (m memory) clone() memory {
+	next := memory{Sensors: map[health.ComponentID]time.Time{}, Wet: map[health.ComponentID]time.Time{}}
+	maps.Copy(next.Sensors, m.Sensors)
+	maps.Copy(next.Wet, m.Wet)
+	return next
 }
 
 // probe is a target at work. One thing at a time happens to it.
@@ -65,9 +73,7 @@ func (p *probe) recall(ctx context.Context, r Recorder) error {
 			p.mem = memory{} // as if nothing had been reported: it will be again
 		}
 	}
-	if p.mem.Sensors == nil {
-		p.mem.Sensors = map[health.ComponentID]time.Time{}
-	}
+	p.mem = p.mem.clone()
 	return nil
 }
 
@@ -97,7 +103,9 @@ func (p *probe) take(ctx context.Context, r Recorder, visit Visit, reports []rep
 // clockSet forgets reports that were dated later than any can be now: our clock was ahead when they were taken. Else whatever is reported
 // until then would be old news, a leak too, and the silence of a probe would be none.
 func (p *probe) clockSet(now time.Time) {
-	maps.DeleteFunc(p.mem.Sensors, func(_ health.ComponentID, at time.Time) bool { return at.After(now.Add(2 * ahead)) })
+	later := func(_ health.ComponentID, at time.Time) bool { return at.After(now.Add(2 * ahead)) }
+	maps.DeleteFunc(p.mem.Sensors, later)
+	maps.DeleteFunc(p.mem.Wet, later)
 }
 
 // record records what was reported about the same time: of each sensor its newest value. Of a leak sensor that was wet in between it is that one:
@@ -124,8 +132,7 @@ func (p *probe) record(ctx context.Context, visit Visit, reports []report) (old 
 		return old, nil
 	}
 	s := &health.Snapshot{Driver: Driver, HostPower: health.HostPowerUnknown}
-	next := memory{Sensors: map[health.ComponentID]time.Time{}}
-	maps.Copy(next.Sensors, p.mem.Sensors)
+	next := p.mem.clone()
 	first := true
 	for i := range p.Sensors {
 		x, ok := newest[&p.Sensors[i]]
@@ -144,6 +151,9 @@ func (p *probe) record(ctx context.Context, visit Visit, reports []report) (old 
 			s.Gaps = append(s.Gaps, *gap)
 		}
 		next.Sensors[c.ID] = x.at
+		if x.sensor.wet(x.value) {
+			next.Wet[c.ID] = x.at
+		}
 	}
 	return old, p.visit(ctx, visit, s, next, at)
 }
