@@ -61,6 +61,8 @@ type collectorStatus struct {
 	Unmapped int `json:"unmapped_log_entries"`
 	// GivenUp is how many visits retention dropped before the sink took them.
 	GivenUp map[string]int64 `json:"given_up"`
+	// Unsent is how many visits a sink went past since they cannot be read. It gets them when they can be.
+	Unsent map[string]int64 `json:"unsent"`
 	// QuarantineDropped is how many refused points went because the quarantine was full.
 	QuarantineDropped map[string]int64 `json:"quarantine_dropped"`
 	RawSince          string           `json:"raw_since,omitempty"`
@@ -198,13 +200,13 @@ func newStatusDoc(s sqlite.Status) statusDoc {
 // newCollectorStatus tells how far each sink is behind: the age of the oldest visit it has not taken, 0 for none. If that visit is lost or damaged
 // the age is unknown, and the rest is told.
 func newCollectorStatus(ctx context.Context, db *sqlite.DB) (*collectorStatus, error) {
-	c := &collectorStatus{LagSeconds: map[string]float64{}, LagUnknown: map[string]string{}, GivenUp: map[string]int64{}, QuarantineDropped: map[string]int64{}}
+	c := &collectorStatus{LagSeconds: map[string]float64{}, LagUnknown: map[string]string{}, GivenUp: map[string]int64{}, Unsent: map[string]int64{}, QuarantineDropped: map[string]int64{}}
 	sinks, err := db.Sinks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range sinks {
-		c.GivenUp[s.Name], c.QuarantineDropped[s.Name] = s.GivenUp, s.Dropped
+		c.GivenUp[s.Name], c.Unsent[s.Name], c.QuarantineDropped[s.Name] = s.GivenUp, s.Unsent, s.Dropped
 		next, err := db.After(ctx, s.Cursor, 1)
 		switch {
 		case errors.Is(err, sqlite.ErrCorrupt):
@@ -283,7 +285,7 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 	}
 	fmt.Fprintln(p.stdout)
 	for _, name := range slices.Sorted(maps.Keys(c.LagUnknown)) {
-		fmt.Fprintln(p.stdout, cellText(fmt.Sprintf("how far %s is behind is NOT KNOWN, and it gets nothing until this is mended: %s", name, c.LagUnknown[name])))
+		fmt.Fprintln(p.stdout, cellText(fmt.Sprintf("how far %s is behind is NOT KNOWN: what it is to take next cannot be read, and the daemon will go past it: %s", name, c.LagUnknown[name])))
 	}
 	if c.Unmapped > 0 {
 		what := "log entries"
@@ -300,6 +302,12 @@ func (p *program) printStatus(docs []statusDoc, c *collectorStatus) error {
 	for name, n := range c.GivenUp {
 		if n > 0 {
 			fmt.Fprintf(p.stdout, "%d visits were dropped before %s took them\n", n, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Unsent)) {
+		if n := c.Unsent[name]; n > 0 {
+			fmt.Fprintf(p.stdout, "%s NOT SENT to %s, since they cannot be read: they follow when their file is back in periods, and are given up when retention drops their day\n",
+				strings.ToUpper(count(int(n), "visit")), name)
 		}
 	}
 	if len(c.LostFiles) > 0 {

@@ -32,16 +32,20 @@ func (s *Sink) Run(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
+		returned, ok := s.sendReturned(ctx)
+		if !ok {
+			return nil
+		}
 		var visits []*health.Visit
 		if !s.insist(ctx, "read the log", func(ctx context.Context) (err error) {
-			visits, err = s.log.After(ctx, cursor, fetch)
+			visits, cursor, err = s.next(ctx, cursor)
 			return err
 		}) {
 			return nil
 		}
 		if len(visits) == 0 {
 			s.pending(time.Time{})
-			if released > 0 { // there may be more
+			if released+returned > 0 { // there may be more
 				continue
 			}
 			select {
@@ -64,6 +68,64 @@ func (s *Sink) Run(ctx context.Context) error {
 			cursor, visits = seq, visits[n:]
 		}
 	}
+}
+
+// next is the visits after the cursor, and the cursor, which goes past what cannot be read.
+func (s *Sink) next(ctx context.Context, cursor int64) ([]*health.Visit, int64, error) {
+	for {
+		visits, err := s.log.After(ctx, cursor, fetch)
+		if err == nil {
+			return visits, cursor, nil
+		}
+		to, passErr := s.log.PassUnread(ctx, s.o.Name, cursor)
+		if passErr != nil || to == cursor { // it is not that
+			return nil, cursor, err
+		}
+		cursor = to
+		s.mu.Lock()
+		s.state.Cursor = cursor
+		s.mu.Unlock()
+	}
+}
+
+// returnedEvery is how often it is asked whether visits can be read again that could not.
+const returnedEvery = time.Minute
+
+// sendReturned sends some of the visits that the cursor went past and that can be read now, and says how many. Some between others, as
+// released points. It is false if ctx ended.
+func (s *Sink) sendReturned(ctx context.Context) (int, bool) {
+	if now := time.Now(); now.Sub(s.looked) >= returnedEvery {
+		s.looked = now
+	} else {
+		return 0, true
+	}
+	var visits []*health.Visit
+	if !s.insist(ctx, "look for visits that can be read again", func(ctx context.Context) (err error) {
+		visits, err = s.log.Returned(ctx, s.o.Name, fetch)
+		return err
+	}) {
+		return 0, false
+	}
+	if len(visits) == 0 {
+		return 0, true
+	}
+	s.looked = time.Time{} // there may be more
+	pts, n := s.take(visits)
+	visits = visits[:n]
+	rejected, ok := s.putAll(ctx, pts)
+	if !ok {
+		return 0, false
+	}
+	kept, cancel := keepAlive(ctx)
+	defer cancel()
+	if !s.setAside(kept, rejected) || !s.insist(kept, "settle visits that could be read again", func(ctx context.Context) error {
+		return s.log.SettleReturned(ctx, s.o.Name, visits[0].Seq, visits[n-1].Seq)
+	}) {
+		return 0, false
+	}
+	s.counted(len(pts), len(rejected))
+	s.o.Log.Info("influxdb: visits that could not be read before are sent", slog.String("sink", s.o.Name), slog.Int("visits", n), slog.Time("from", visits[0].At()))
+	return n, true
 }
 
 // point is one line and the visit it is of.
@@ -102,37 +164,57 @@ func (s *Sink) where(v *health.Visit) health.Target {
 // deliver puts whole visits, up to seq, into the server, sets refused points aside, and moves the cursor. It is false if
 // ctx ended before that.
 func (s *Sink) deliver(ctx context.Context, pts []point, seq int64) bool {
-	var rejected []health.Rejected
-	for rest := pts; len(rest) > 0; {
-		n := min(len(rest), s.batch)
-		r, err := s.put(ctx, rest[:n])
-		if err != nil {
-			return false
-		}
-		rejected, rest = append(rejected, r...), rest[n:]
+	rejected, ok := s.putAll(ctx, pts)
+	if !ok {
+		return false
 	}
 	// The server has it: say so even if we are just being stopped, rather than send it all again.
 	ctx, cancel := keepAlive(ctx)
 	defer cancel()
-	if len(rejected) > 0 {
-		if !s.insist(ctx, "quarantine refused points", func(ctx context.Context) error {
-			return s.log.Quarantine(ctx, s.o.Name, rejected)
-		}) {
-			return false
-		}
-		s.sayRefused(rejected)
-	}
-	if !s.insist(ctx, "move the sink's cursor", func(ctx context.Context) error {
+	if !s.setAside(ctx, rejected) || !s.insist(ctx, "move the sink's cursor", func(ctx context.Context) error {
 		return s.log.SetSinkCursor(ctx, s.o.Name, seq)
 	}) {
 		return false
 	}
 	s.mu.Lock()
 	s.state.Cursor = seq
-	s.state.Delivered += int64(len(pts) - len(rejected))
-	s.state.Quarantined += int64(len(rejected))
 	s.mu.Unlock()
+	s.counted(len(pts), len(rejected))
 	return true
+}
+
+// putAll puts points into the server, and gives those that it refuses for good. It is false if ctx ended before that.
+func (s *Sink) putAll(ctx context.Context, pts []point) (rejected []health.Rejected, ok bool) {
+	for rest := pts; len(rest) > 0; {
+		n := min(len(rest), s.batch)
+		r, err := s.put(ctx, rest[:n])
+		if err != nil {
+			return nil, false
+		}
+		rejected, rest = append(rejected, r...), rest[n:]
+	}
+	return rejected, true
+}
+
+// setAside keeps refused points in quarantine. It is false if ctx ended before that.
+func (s *Sink) setAside(ctx context.Context, rejected []health.Rejected) bool {
+	if len(rejected) == 0 {
+		return true
+	}
+	if !s.insist(ctx, "quarantine refused points", func(ctx context.Context) error {
+		return s.log.Quarantine(ctx, s.o.Name, rejected)
+	}) {
+		return false
+	}
+	s.sayRefused(rejected)
+	return true
+}
+
+func (s *Sink) counted(sent, rejected int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Delivered += int64(sent - rejected)
+	s.state.Quarantined += int64(rejected)
 }
 
 // stopGrace is how long what is already stored may take to be noted after a stop.

@@ -19,8 +19,14 @@ import (
 
 // Log is what a store gives a follower. Its methods may be called while others record.
 type Log interface {
-	// After is up to limit committed visits with a Seq above seq, in order of commit.
+	// After is up to limit committed visits with a Seq above seq, in order of commit. It ends before one that cannot be read, and fails if that is the first.
 	After(ctx context.Context, seq int64, limit int) ([]*health.Visit, error)
+	// PassUnread moves the sink's cursor from seq past the visits next to it that cannot be read, if there are any, and gives the cursor.
+	PassUnread(ctx context.Context, name string, seq int64) (int64, error)
+	// Returned is up to limit of the visits that PassUnread went past and that can be read now, in order.
+	Returned(ctx context.Context, name string, limit int) ([]*health.Visit, error)
+	// SettleReturned says that those of Returned from the first to the last are delivered.
+	SettleReturned(ctx context.Context, name string, first, last int64) error
 	// Changed is closed by the next commit.
 	Changed() <-chan struct{}
 	// SinkCursor is the Seq up to which the sink of that name has delivered; 0 for a new one.
@@ -66,6 +72,8 @@ type Sink struct {
 	back    backoff
 	batch   int // points in one write; a 413 makes it less. Only Run's goroutine uses it
 	refused map[string]bool
+	// looked is when it was last asked for visits that can be read again. Only Run's goroutine uses it.
+	looked time.Time
 	// anchored is the last day whose anchor was sent since the start. Only Run's goroutine uses it.
 	anchored time.Time
 

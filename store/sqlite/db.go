@@ -48,6 +48,7 @@ type DB struct {
 	compact  sync.Mutex    // one compaction, or move into files, at a time
 	held     folderHold    // by readers, against the removal of files
 	overCap  bool          // Run's: retention cannot bring the store below its size
+	unsent   unsentState
 
 	wake    sync.Mutex
 	changed chan struct{}

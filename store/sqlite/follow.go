@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"dewline/health"
@@ -120,6 +121,9 @@ func (db *DB) snapshotTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 // scope, identity, list of logs, cursors and memory. Our own times are UTC. It is the same before and after compaction. A log entry or
 // event that an earlier visit brought already is given with that one only.
 //
+// It ends before a visit that cannot be read, as one whose file of closed days is lost; if that is the first one, the error wraps ErrCorrupt
+// (PassUnread).
+//
 // Visits that retention dropped are not given: After goes on with the next one there is. How many of them a sink of Options.Sinks
 // had not taken is counted when they are dropped (Sinks).
 //
@@ -137,59 +141,93 @@ func (db *DB) After(ctx context.Context, seq int64, limit int) ([]*health.Visit,
 	return out, nil
 }
 
-func (db *DB) after(ctx context.Context, tx *sql.Tx, seq int64, limit int) ([]*health.Visit, error) {
-	type place struct{ target, hour int64 }
-	type row struct {
-		seq int64
-		place
-		frame *frame
-	}
-	var rs []row
-	if err := each(ctx, tx, func(rows *sql.Rows) error {
-		var r row
-		var data []byte
-		if err := rows.Scan(&r.seq, &r.target, &r.hour, &data); err != nil {
+// visitRow is where a visit stands.
+type visitRow struct {
+	seq, target, hour int64
+	fresh             []byte // nil: in a block
+}
+
+// visitRows are those of up to limit visits with a seq above after, up to last, in order.
+func visitRows(ctx context.Context, q querier, after, last int64, limit int) (rs []visitRow, err error) {
+	err = each(ctx, q, func(rows *sql.Rows) error {
+		var r visitRow
+		if err := rows.Scan(&r.seq, &r.target, &r.hour, &r.fresh); err != nil {
 			return err
-		}
-		if data != nil {
-			frames, err := decodeFrames(data)
-			if err != nil {
-				return fmt.Errorf("visit %d: %w", r.seq, err)
-			}
-			r.frame = frames[0]
 		}
 		rs = append(rs, r)
 		return nil
 	}, `SELECT v.seq, v.target, v.hour, f.data FROM visits v LEFT JOIN fresh f ON f.seq = v.seq
-		WHERE v.seq > ? ORDER BY v.seq LIMIT ?`, seq, limit); err != nil || len(rs) == 0 {
-		return nil, err
-	}
-	blocks := map[place]map[int64]*frame{}
-	out := make([]*health.Visit, len(rs))
-	bySeq := make(map[int64]*health.Visit, len(rs))
-	for i, r := range rs {
-		if r.frame == nil {
-			in, ok := blocks[r.place]
-			if !ok {
-				frames, err := db.blockFrames(ctx, tx, r.target, r.hour)
-				if err != nil {
-					return nil, err
-				}
-				in = make(map[int64]*frame, len(frames))
-				for _, f := range frames {
-					in[f.seq] = f
-				}
-				blocks[r.place] = in
-			}
-			if r.frame = in[r.seq]; r.frame == nil {
-				return nil, corrupt("visit %d is in no block", r.seq)
-			}
-		}
-		t, err := db.target(ctx, tx, r.target, r.frame)
+		WHERE v.seq > ? AND v.seq <= ? ORDER BY v.seq LIMIT ?`, after, last, limit)
+	return rs, err
+}
+
+// frameFinder gives the frames of visits, and reads each block once.
+type frameFinder struct {
+	db     *DB
+	q      querier
+	blocks map[[2]int64]inBlocks // by target and hour
+}
+
+type inBlocks struct {
+	frames map[int64]*frame // by seq
+	err    error            // wraps ErrCorrupt: they cannot be read
+}
+
+func (r *frameFinder) frame(ctx context.Context, v visitRow) (*frame, error) {
+	if v.fresh != nil {
+		frames, err := decodeFrames(v.fresh)
 		if err != nil {
+			return nil, fmt.Errorf("visit %d: %w", v.seq, err)
+		}
+		return frames[0], nil
+	}
+	place := [2]int64{v.target, v.hour}
+	in, ok := r.blocks[place]
+	if !ok {
+		frames, err := r.db.blockFrames(ctx, r.q, v.target, v.hour)
+		if err != nil && !errors.Is(err, ErrCorrupt) {
 			return nil, err
 		}
-		out[i] = r.frame.visit(t)
+		in = inBlocks{make(map[int64]*frame, len(frames)), err}
+		for _, f := range frames {
+			in.frames[f.seq] = f
+		}
+		if r.blocks == nil {
+			r.blocks = map[[2]int64]inBlocks{}
+		}
+		r.blocks[place] = in
+	}
+	if in.err != nil {
+		return nil, in.err
+	}
+	f := in.frames[v.seq]
+	if f == nil {
+		return nil, corrupt("visit %d is in no block", v.seq)
+	}
+	return f, nil
+}
+
+func (db *DB) after(ctx context.Context, tx *sql.Tx, seq int64, limit int) ([]*health.Visit, error) {
+	rs, err := visitRows(ctx, tx, seq, math.MaxInt64, limit)
+	if err != nil || len(rs) == 0 {
+		return nil, err
+	}
+	find := frameFinder{db: db, q: tx}
+	var out []*health.Visit
+	bySeq := make(map[int64]*health.Visit, len(rs))
+	for i, r := range rs {
+		f, err := find.frame(ctx, r)
+		var t *target
+		if err == nil {
+			t, err = db.target(ctx, tx, r.target, f)
+		}
+		if errors.Is(err, ErrCorrupt) && i > 0 { // it is told when it is the first
+			rs = rs[:i]
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		out = append(out, f.visit(t))
 		bySeq[r.seq] = out[i]
 	}
 	first, last := rs[0].seq, rs[len(rs)-1].seq

@@ -259,7 +259,7 @@ func TestADamagedFileIsSaid(t *testing.T) {
 				must(t, os.WriteFile(path, c.bytes, 0o600))
 			}
 			defer func() { must(t, os.WriteFile(path, whole, 0o600)) }()
-			_, after := db.After(t.Context(), 0, 100)
+			_, after := db.After(t.Context(), first.first-1, 100)
 			_, series := db.Series(t.Context(), target, "fan/1", health.Speed, midnight, midnight.Add(24*time.Hour))
 			for by, err := range map[string]error{
 				"After": after, "Series": series,
@@ -288,7 +288,7 @@ func TestADamagedFileIsSaid(t *testing.T) {
 			if s, err := back.Series(t.Context(), "a", "fan/1", health.Speed, midnight.Add(24*time.Hour), time.Time{}); err != nil || len(s) != 12 {
 				t.Errorf("the other days of the backup have %d samples, %v", len(s), err)
 			}
-			if _, err := back.After(t.Context(), 0, 100); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), name) {
+			if _, err := back.After(t.Context(), first.first-1, 100); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), name) {
 				t.Errorf("After of the backup: %v", err)
 			}
 		})

@@ -205,6 +205,9 @@ func (db *DB) dropHour(ctx context.Context, h int64, capped bool) error {
 	if err := db.deleteAll(ctx, "DELETE FROM blocks WHERE id IN (SELECT id FROM blocks WHERE hour = ? LIMIT ?)", h, dropBlocks); err != nil {
 		return err
 	}
+	if err := db.forgetUnsent(ctx); err != nil {
+		return err
+	}
 	if kept != "" {
 		return nil
 	}
@@ -217,6 +220,13 @@ func (db *DB) dropVisits(ctx context.Context, h int64, kept string, first, last 
 			if err := w.exec(ctx, `UPDATE sinks SET given_up = given_up +
 				(SELECT count(*) FROM visits WHERE seq BETWEEN max(?2, cursor + 1) AND ?3 AND hour = ?4 `+kept+`)
 				WHERE name = ?1 AND cursor < ?3`, s, first, last, h); err != nil {
+				return err
+			}
+			// Those that it went past since they could not be read, and that it will not get any more.
+			if err := w.exec(ctx, `UPDATE sinks SET given_up = given_up +
+				(SELECT count(*) FROM visits v WHERE seq BETWEEN ?2 AND ?3 AND hour = ?4 `+kept+`
+					AND (SELECT last FROM unsent WHERE sink = ?1 AND first <= v.seq ORDER BY first DESC LIMIT 1) >= v.seq)
+				WHERE name = ?1 AND EXISTS (SELECT 1 FROM unsent WHERE sink = ?1)`, s, first, last, h); err != nil {
 				return err
 			}
 		}

@@ -175,6 +175,19 @@ func (m *Memory) SetSinkCursor(ctx context.Context, sink string, seq int64) erro
 	return nil
 }
 
+// PassUnread goes past nothing: what is in memory can be read.
+func (m *Memory) PassUnread(ctx context.Context, _ string, seq int64) (int64, error) {
+	return seq, ctx.Err()
+}
+
+// Returned is nothing: nothing was gone past.
+func (m *Memory) Returned(ctx context.Context, _ string, _ int) ([]*health.Visit, error) {
+	return nil, ctx.Err()
+}
+
+// SettleReturned has nothing to settle.
+func (m *Memory) SettleReturned(ctx context.Context, _ string, _, _ int64) error { return ctx.Err() }
+
 // Quarantine keeps refused lines aside. The same line of the same visit is kept once, with its first error.
 func (m *Memory) Quarantine(ctx context.Context, sink string, rows []health.Rejected) error {
 	if err := ctx.Err(); err != nil {
