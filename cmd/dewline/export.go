@@ -32,7 +32,7 @@ func (p *program) exportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "what the store holds, as JSON Lines or CSV",
 		Long: `Export writes readings, events, log entries, visits, faults or actions (what operators acknowledged and silenced) from the store, also while the daemon runs. A file appears
-under its name when it is whole. Cells of CSV that a spreadsheet would take for a formula begin with an apostrophe.
+under its name when it is whole. When the store has lost readings of closed days, the rest is exported, what lacks is said, and the exit code is 1. Cells of CSV that a spreadsheet would take for a formula begin with an apostrophe.
 --since and --until take a time (2026-11-23T07:00:00Z), a day (2026-11-23, from midnight UTC), or an age (90d, 12h).`,
 		Example: `  dewline export --since 7d --format csv --out readings.csv
   dewline export --what events --target db-1 --target db-2
@@ -125,14 +125,46 @@ func (p *program) export(ctx context.Context, dir string, o *exportOptions) erro
 			return usageError("the store knows no target %q", t)
 		}
 	}
+	var lacks unreadHours
+	o.r.Unread = lacks.add
 	if o.out == "-" {
 		progress := p.progress()
 		if _, _, ok := terminal(p.stdout); ok {
 			progress = nil // it would stand among the rows
 		}
-		return exportTo(ctx, db, p.stdout, o, progress)
+		err = exportTo(ctx, db, p.stdout, o, progress)
+	} else {
+		err = writeWhole(o.out, func(w io.Writer) error { return exportTo(ctx, db, w, o, p.progress()) })
 	}
-	return writeWhole(o.out, func(w io.Writer) error { return exportTo(ctx, db, w, o, p.progress()) })
+	if err != nil {
+		return err
+	}
+	return lacks.err()
+}
+
+// unreadHours are hours of targets that an export could not read.
+type unreadHours struct {
+	n           int
+	targets     map[health.TargetID]bool
+	first, last time.Time
+	why         error // of the first
+}
+
+func (u *unreadHours) add(target health.TargetID, hour time.Time, err error) {
+	if u.n++; u.n == 1 {
+		u.targets, u.first, u.why = map[health.TargetID]bool{}, hour, err
+	}
+	u.targets[target], u.last = true, hour // they come in order
+}
+
+// err says what the export lacks; nil if that is nothing.
+func (u *unreadHours) err() error {
+	if u.n == 0 {
+		return nil
+	}
+	hours, targets := count(u.n, "hour"), count(len(u.targets), "target")
+	return fmt.Errorf("the export is NOT WHOLE: all else is exported, but not visits of %s of %s, between %s and %s, which cannot be read: %w. If it is a file of data_dir/periods, copy it back there from a folder of backups, and export again",
+		hours, targets, u.first.Format(time.RFC3339), u.last.Add(time.Hour).Format(time.RFC3339), u.why)
 }
 
 // writeWhole makes a file that appears under its name when it is whole, or not at all. A link is followed, so that it is what

@@ -107,3 +107,37 @@ func TestALostFileOfClosedDaysHoldsNoSinkUp(t *testing.T) {
 	}
 	deliver("the lost ones, with their file again", 4*each, func(s sqlite.Sink) bool { return s.Cursor == 4 && s.Unsent == 0 && s.GivenUp == 0 })
 }
+
+// An export gives what there is, and says what it lacks.
+func TestAnExportBesideALostFile(t *testing.T) {
+	t.Parallel()
+	dir, file := storeWithAFile(t)
+	_, whole, _ := runProgram(t, "export", "--data-dir", dir, "--what", "visits")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "visits.jsonl")
+	for _, to := range []string{"-", out} {
+		code, stdout, stderr := runProgram(t, "export", "--data-dir", dir, "--what", "visits", "--out", to)
+		if to == out {
+			b, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdout = string(b)
+		}
+		if code != exitFailed || strings.Count(stdout, "\n") != 1 || !strings.HasSuffix(whole, stdout) {
+			t.Errorf("exit %d, %s", code, stdout)
+		}
+		for _, want := range []string{"NOT WHOLE", "1 hour of 1 target", "2000-01-01T00:00:00Z", file + ", which holds visits of 2000-01-01, is missing"} {
+			if !strings.Contains(stderr, want) {
+				t.Errorf("it does not say %q: %s", want, stderr)
+			}
+		}
+	}
+	for _, what := range []string{"events", "faults"} {
+		if code, _, stderr := runProgram(t, "export", "--data-dir", dir, "--what", what); code != exitOK || stderr != "" {
+			t.Errorf("%s: exit %d, %s", what, code, stderr)
+		}
+	}
+}

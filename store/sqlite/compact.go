@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"dewline/health"
 )
 
 // compactBatch is how many target hours become blocks in one transaction: enough to share its fsync, few enough that visits
@@ -73,6 +75,7 @@ func (db *DB) passed(ctx context.Context, t time.Time) (func(h int64) int64, err
 type compacted struct {
 	target, hour int64
 	seqs         []int64 // the visits that were merged in
+	twice        []int64 // those of them that stand in a block already, under another seq
 	blocks       []block
 	rollup       []byte
 }
@@ -136,8 +139,17 @@ func (db *DB) encodeHour(ctx context.Context, target, h int64) (*compacted, erro
 		}
 		inBlocks = len(frames)
 		fresh, seqs, err := freshFrames(ctx, tx, target, h)
-		frames, c.seqs = append(frames, fresh...), seqs
-		return err
+		if err != nil {
+			return err
+		}
+		c.seqs = seqs
+		if inBlocks > 0 && len(fresh) > 0 {
+			if fresh, c.twice, err = onlyNew(ctx, tx, target, frames, fresh); err != nil {
+				return err
+			}
+		}
+		frames = append(frames, fresh...)
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -156,6 +168,26 @@ func (db *DB) encodeHour(ctx context.Context, target, h int64) (*compacted, erro
 		c.blocks = append(c.blocks, block{some[0].seq, some[len(some)-1].seq, len(some), samples, encodeFrames(some, true)})
 	}
 	return c, nil
+}
+
+// onlyNew leaves out those of fresh whose visits stand among the others: they were recorded while these could not be read.
+func onlyNew(ctx context.Context, q querier, target int64, others, fresh []*frame) (left []*frame, twice []int64, err error) {
+	var name health.TargetID
+	if err := each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&name) }, "SELECT name FROM targets WHERE id = ?", target); err != nil {
+		return nil, nil, err
+	}
+	known := map[string]bool{}
+	for _, f := range others {
+		known[f.visitID(name)] = true
+	}
+	for _, f := range fresh {
+		if known[f.visitID(name)] {
+			twice = append(twice, f.seq)
+		} else {
+			left = append(left, f)
+		}
+	}
+	return left, twice, nil
 }
 
 // split cuts frames into what one block may hold.
@@ -189,6 +221,11 @@ func (w *writer) replace(ctx context.Context, done []*compacted) error {
 		}
 		for _, seq := range c.seqs {
 			if err := w.exec(ctx, "DELETE FROM fresh WHERE seq = ?", seq); err != nil {
+				return err
+			}
+		}
+		for _, seq := range c.twice {
+			if err := w.exec(ctx, "DELETE FROM visits WHERE seq = ?", seq); err != nil {
 				return err
 			}
 		}

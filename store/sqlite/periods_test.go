@@ -296,12 +296,7 @@ func TestADamagedFileIsSaid(t *testing.T) {
 	if _, err := db.After(t.Context(), 0, 100); err != nil {
 		t.Error(err)
 	}
-	// A late visit for a damaged hour is refused or kept, and never merged into nothing.
 	must(t, os.Remove(path))
-	late := storetest.NewMachine("a", 3, 5).Visit(midnight.Add(time.Minute))
-	if err := db.Record(t.Context(), late); !errors.Is(err, health.ErrRefused) || !strings.Contains(err.Error(), path) {
-		t.Errorf("a late visit of a lost hour: %v", err)
-	}
 	record(t, db, storetest.NewMachine("a", 3, 5).Visit(at(900)))
 	if inFiles(t, db) != 36 {
 		t.Errorf("%d blocks in files", inFiles(t, db))

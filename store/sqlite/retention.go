@@ -151,13 +151,11 @@ func rawHours(ctx context.Context, q querier, first, last int64) ([]int64, error
 func (db *DB) dropHour(ctx context.Context, h int64, capped bool) error {
 	db.compact.Lock()
 	defer db.compact.Unlock()
-	// A visit that comes for this hour from now on has its turn the next time, unless what is there cannot be read.
-	kept := "AND seq NOT IN (SELECT seq FROM fresh)"
-	switch err := db.compactHour(ctx, h, math.MaxInt64); {
-	case errors.Is(err, ErrCorrupt): // waiting does not mend it
-		db.o.Log.Error("damaged visits are dropped without a rollup", "hour", time.Unix(0, h*hour).UTC(), "error", err)
-		kept = ""
-	case err != nil:
+	err := db.compactHour(ctx, h, math.MaxInt64)
+	damaged := errors.Is(err, ErrCorrupt) // waiting does not mend it
+	if damaged {
+		db.o.Log.Error("visits that cannot be read are dropped", "hour", time.Unix(0, h*hour).UTC(), "error", err)
+	} else if err != nil {
 		return err
 	}
 	if err := db.submit(ctx, &op{do: func(ctx context.Context, w *writer) error {
@@ -177,6 +175,23 @@ func (db *DB) dropHour(ctx context.Context, h int64, capped bool) error {
 	}}); err != nil {
 		return err
 	}
+	// A visit that comes for this hour from now on has its turn the next time.
+	const notFresh = "AND seq NOT IN (SELECT seq FROM fresh)"
+	if err := db.dropRows(ctx, h, notFresh); err != nil || !damaged {
+		return err
+	}
+	// What came late beside blocks that could not be read gets into the rollup now that they are away. What cannot be read itself goes.
+	switch err := db.compactHour(ctx, h, math.MaxInt64); {
+	case errors.Is(err, ErrCorrupt):
+		return db.dropRows(ctx, h, "")
+	case err != nil:
+		return err
+	}
+	return db.dropRows(ctx, h, notFresh)
+}
+
+// dropRows drops what stands of an hour in visits and blocks; if kept chooses all, in fresh too.
+func (db *DB) dropRows(ctx context.Context, h int64, kept string) error {
 	var first, last sql.NullInt64
 	if err := db.read.QueryRowContext(ctx, `SELECT min(a), max(b) FROM (SELECT min(first_seq) AS a, max(last_seq) AS b FROM blocks WHERE hour = ?1
 		UNION ALL SELECT min(seq), max(seq) FROM fresh WHERE hour = ?1)`, h).Scan(&first, &last); err != nil {

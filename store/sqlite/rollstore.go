@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -372,7 +373,17 @@ func (db *DB) liveRollup(ctx context.Context, q querier, target, h int64) (*roll
 		return before.plus(rollUp(fresh, h)), nil
 	}
 	old, err := db.blockFrames(ctx, q, target, h)
-	if err != nil {
+	if errors.Is(err, ErrCorrupt) { // they cannot be read any more: their rollup was made when they could
+		day, of := dayOf(h)
+		switch r, err := rollupOf(ctx, q, target, day, nil); {
+		case err != nil:
+			return nil, err
+		case r == nil || r.hours>>of&1 == 0:
+			return rollUp(fresh, h), nil
+		default:
+			return r.only(1 << of).plus(rollUp(fresh, h)), nil
+		}
+	} else if err != nil {
 		return nil, err
 	}
 	return rollUp(append(old, fresh...), h), nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -16,6 +17,9 @@ import (
 type Range struct {
 	Since, Until time.Time         // since <= time < until; a zero time is no bound
 	Targets      []health.TargetID // none: every target
+	// Unread is told of hours of a target of which WalkVisits cannot read all, and that it gives without that; the error wraps ErrCorrupt. nil:
+	// WalkVisits fails.
+	Unread func(target health.TargetID, hour time.Time, err error)
 }
 
 // walkPage is how many rows a walk reads at a time, between which it holds nothing of the store up.
@@ -49,12 +53,19 @@ func (db *DB) WalkVisits(ctx context.Context, r Range, progress func(done, all i
 		}
 		for _, t := range targets {
 			var visits []*health.Visit
+			var unread error
 			if err := db.snapshotTx(ctx, func(tx *sql.Tx) error {
 				var err error
-				visits, err = db.hourVisits(ctx, tx, t, h)
+				visits, unread, err = db.hourVisits(ctx, tx, t.number, h)
 				return err
 			}); err != nil {
 				return fail(err)
+			}
+			if unread != nil {
+				if r.Unread == nil {
+					return fail(unread)
+				}
+				r.Unread(t.name, hourTime(h), unread)
 			}
 			for _, v := range visits {
 				if at := v.At().UnixNano(); at < first || at > last {
@@ -69,43 +80,52 @@ func (db *DB) WalkVisits(ctx context.Context, r Range, progress func(done, all i
 	return nil
 }
 
-// hourVisits is a target's visits of an hour in order of time.
-func (db *DB) hourVisits(ctx context.Context, q querier, target, h int64) ([]*health.Visit, error) {
-	frames, err := db.blockFrames(ctx, q, target, h)
-	if err != nil {
-		return nil, err
+// hourVisits is a target's visits of an hour in order of time, those that can be read; unread, which wraps ErrCorrupt, is why that is not all.
+func (db *DB) hourVisits(ctx context.Context, q querier, target, h int64) (visits []*health.Visit, unread, err error) {
+	frames, inBlocks := db.blockFrames(ctx, q, target, h)
+	fresh, _, beside := freshFrames(ctx, q, target, h)
+	for _, err := range [...]error{inBlocks, beside} {
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return nil, nil, err
+		}
 	}
-	fresh, _, err := freshFrames(ctx, q, target, h)
-	if err != nil || len(frames)+len(fresh) == 0 {
-		return nil, err
+	unread = errors.Join(inBlocks, beside)
+	if beside == nil {
+		frames = append(frames, fresh...)
 	}
-	frames = append(frames, fresh...)
+	if len(frames) == 0 {
+		return nil, unread, nil
+	}
 	d, err := db.target(ctx, q, target, frames...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	slices.SortFunc(frames, func(a, b *frame) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.seq, b.seq)) })
-	visits := make([]*health.Visit, len(frames))
+	visits = make([]*health.Visit, len(frames))
 	for i, f := range frames {
 		visits[i] = f.visit(d)
 	}
-	return visits, nil
+	return visits, unread, nil
 }
 
-// targetsOf is the numbers of the chosen targets in order of name.
-func (db *DB) targetsOf(ctx context.Context, r Range) (numbers []int64, err error) {
+type numbered struct {
+	number int64
+	name   health.TargetID
+}
+
+// targetsOf is the chosen targets in order of name.
+func (db *DB) targetsOf(ctx context.Context, r Range) (targets []numbered, err error) {
 	err = each(ctx, db.read, func(rows *sql.Rows) error {
-		var n int64
-		var name health.TargetID
-		if err := rows.Scan(&n, &name); err != nil {
+		var t numbered
+		if err := rows.Scan(&t.number, &t.name); err != nil {
 			return err
 		}
-		if len(r.Targets) == 0 || slices.Contains(r.Targets, name) {
-			numbers = append(numbers, n)
+		if r.has(t.name) {
+			targets = append(targets, t)
 		}
 		return nil
 	}, "SELECT id, name FROM targets ORDER BY name")
-	return numbers, err
+	return targets, err
 }
 
 // walk reads rows page by page. page calls its argument with each row's place in the order, and is asked for those beyond a place.

@@ -83,7 +83,9 @@ func (w *writer) recorded(ctx context.Context, t *writerTarget, id string, h int
 	}
 	// Its hour is closed: the ID stands in a block, if anywhere.
 	frames, err := w.db.blockFrames(ctx, w, t.n, h)
-	if err != nil {
+	if errors.Is(err, ErrCorrupt) {
+		return 0, nil // a lost file keeps no visit out: if it stands there too, compaction finds the two when the file is back
+	} else if err != nil {
 		return 0, err
 	}
 	for _, f := range frames {
