@@ -81,6 +81,12 @@ func backupTo(ctx context.Context, db *sqlite.DB, path string, now time.Time) (m
 		defer unlock()
 		return backupInto(ctx, db, path, now)
 	}
+	// The folder of the file too: the daemon's backups into it remove what looks as if a killed one had left it there.
+	unlock, err := sqlite.LockBackups(filepath.Dir(path))
+	if err != nil {
+		return "", 0, err
+	}
+	defer unlock()
 	if err := db.Backup(ctx, path); err != nil {
 		return "", 0, err
 	}
@@ -158,10 +164,7 @@ func (k *backupKeeper) run(ctx context.Context) error {
 	if sameDisk(k.c.Path, k.db.Dir()) {
 		k.log.Warn("backups stand on the same file system as data_dir: what takes the one takes the other", "path", k.c.Path)
 	}
-	due := time.Now()
-	if !k.state.Last.IsZero() && k.state.Error == "" {
-		due = k.c.Schedule.Next(k.state.Last, "", 0)
-	}
+	due := k.first(time.Now())
 	for {
 		for {
 			now := time.Now()
@@ -184,8 +187,45 @@ func (k *backupKeeper) run(ctx context.Context) error {
 	}
 }
 
+// first is when the first one of this run is due. However often the daemon is started anew, and whatever kills it, it makes no more backups than
+// the schedule has: each one removes an older one. So those that stand in the folder count, also where the state of before does not know of them,
+// and one that failed or was cut short is tried again no sooner than without a restart.
+func (k *backupKeeper) first(now time.Time) time.Time {
+	last := k.state.Last
+	if t := newestBackup(k.c.Path, now); t.After(last) {
+		last = t
+	}
+	if last.After(now) { // the clock was ahead
+		last = now
+	}
+	due := now
+	if !last.IsZero() {
+		due = k.c.Schedule.Next(last, "", 0)
+	}
+	if wait := k.state.Next.Sub(now); !due.After(now) && wait > 0 && wait <= backupRetry {
+		due = k.state.Next
+	}
+	return due
+}
+
+// newestBackup is when the newest backup of a folder was made, by its name; zero if there is none.
+func newestBackup(dir string, now time.Time) (newest time.Time) {
+	all, _ := backups(dir) // if it cannot be read, making one fails too, and says why
+	for _, path := range all {
+		if t, err := time.Parse(backupName, filepath.Base(path)); err == nil && !t.After(now) {
+			newest = t // in order of name
+		}
+	}
+	return newest
+}
+
 // make makes one, and says when the next is due.
 func (k *backupKeeper) make(ctx context.Context, now time.Time) (next time.Time) {
+	begun := k.state
+	begun.Next = now.Add(backupRetry) // if this one ends the process
+	if err := k.db.SetBackupState(ctx, &begun); err != nil && ctx.Err() == nil {
+		k.log.Debug("keep state of backups", "error", err)
+	}
 	path, size, err := k.once(ctx, now)
 	if ctx.Err() != nil {
 		return now // stopping is not failing
