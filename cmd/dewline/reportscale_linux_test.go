@@ -289,6 +289,13 @@ func TestCapacityOfAFleet(t *testing.T) {
 	if peak > 1<<30 {
 		t.Errorf("it holds %d MB", peak>>20)
 	}
+	checkScale(t, out, servers, days)
+	_ = os.RemoveAll(out)
+}
+
+// checkScale holds the review of a fleet against its values.
+func checkScale(t *testing.T, out string, servers, days int) {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(out, "report.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +328,6 @@ func TestCapacityOfAFleet(t *testing.T) {
 	if s.Power.Source != "psu_input" || s.Cooling.Inlet == nil || s.Cooling.Duty == nil || s.Cooling.DewPoint == nil || s.Cooling.Margin == nil || len(rep.Drives) != 4*servers || rep.Drives[0].LifeLeft == nil {
 		t.Errorf("%+v", s)
 	}
-	_ = os.RemoveAll(out)
 }
 
 // watchMemory waits for a process, and is what it held in memory at most, as the kernel says.

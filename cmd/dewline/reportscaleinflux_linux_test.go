@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -21,7 +20,6 @@ import (
 	"time"
 
 	"dewline/health"
-	"dewline/report/capacity"
 	"dewline/store/influx"
 	"dewline/store/influx/influxtest"
 )
@@ -164,27 +162,5 @@ func TestCapacityOfAFleetFromInfluxDB(t *testing.T) {
 	if peak > 1<<30 {
 		t.Errorf("it holds %d MB", peak>>20)
 	}
-	b, err := os.ReadFile(filepath.Join(out, "report.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rep capacity.Report
-	if err := json.Unmarshal(b, &rep); err != nil {
-		t.Fatal(err)
-	}
-	if len(rep.Servers) != servers || rep.Groups[0].Draw == nil {
-		t.Fatalf("%d servers, all of them %+v", len(rep.Servers), rep.Groups[0])
-	}
-	all, excluded := expectedSum(servers, days)
-	g := &rep.Groups[0]
-	if g.Draw.N != len(all) || g.Excluded != excluded || g.Servers != servers {
-		t.Errorf("%d steps of %d servers, %d excluded; want %d and %d", g.Draw.N, g.Servers, g.Excluded, len(all), excluded)
-	}
-	if math.Abs(g.Draw.Max-all[len(all)-1]) > 1e-9*g.Draw.Max || math.Abs(g.Draw.Min-all[0]) > 1e-9*g.Draw.Min || math.Abs(g.Draw.P50-all[(len(all)+1)/2-1]) > health.HistogramError*g.Draw.P50 {
-		t.Errorf("the sum is from %v to %v, half of it below %v; want %v, %v and %v", g.Draw.Min, g.Draw.Max, g.Draw.P50, all[0], all[len(all)-1], all[(len(all)+1)/2-1])
-	}
-	s := &rep.Servers[servers/2]
-	if s.Power.Source != "psu_input" || s.Cooling.Inlet == nil || s.Cooling.Duty == nil || s.Cooling.DewPoint == nil || s.Cooling.Margin == nil || len(rep.Drives) != 4*servers || rep.Drives[0].LifeLeft == nil {
-		t.Errorf("%+v", s)
-	}
+	checkScale(t, out, servers, days)
 }

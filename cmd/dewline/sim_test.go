@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,9 +107,19 @@ func TestSimIsReadLikeRealMachines(t *testing.T) {
 func TestSimServesRecordings(t *testing.T) {
 	first := startSim(t, "--server", "red=mixed", "--server", "lan=board/ipmi", "--fault", "psu-failed@*")
 	dir := t.TempDir()
-	// BMCs date by the second: what was logged in the second of a first visit is news or history by chance.
-	time.Sleep(3 * time.Second)
 	for _, name := range []string{"red", "lan"} {
+		// BMCs date by the second: what was logged about when a BMC is met is news or history by chance. So the failure must be older.
+		recent := func(e pollEntry) bool {
+			at, err := time.Parse(time.RFC3339, e.Created)
+			return err == nil && time.Since(at) < 3*time.Second
+		}
+		for slices.ContainsFunc(onePoll(t, "-c", filepath.Join(first, "sim.toml"), name).Log, recent) {
+			select {
+			case <-t.Context().Done():
+				t.Fatal("the log stays recent")
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
 		code, out, errs := dewline(t, "record", "-c", filepath.Join(first, "sim.toml"), name, "--rate", "1000", "--no-redact", "--out", filepath.Join(dir, name+".tar.gz"))
 		if code != exitOK {
 			t.Fatalf("record %s: exit %d\n%s%s", name, code, out, errs)
