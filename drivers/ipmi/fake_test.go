@@ -13,6 +13,7 @@ import (
 
 // fakeBMC answers commands from Go values: the cases no simulator can be made to play.
 type fakeBMC struct {
+	later    time.Duration // by which its visits are later than 2027-01-15T08:00:00Z
 	t        testing.TB
 	answers  map[[2]uint8]func(c command) ([]byte, error)
 	calls    map[[2]uint8]int
@@ -58,7 +59,7 @@ func (f *fakeBMC) on(netFn, cmd uint8, a func(c command) ([]byte, error)) {
 func (f *fakeBMC) visit(tiers ...health.Tier) *visit {
 	return &visit{
 		c: f, req: health.Request{Tiers: health.TiersOf(tiers...)}, snap: &health.Snapshot{HostPower: health.HostOn},
-		mem: &memory{Version: memoryVersion}, now: time.Unix(1_800_000_000, 0), clock: time.Now, log: slog.New(slog.DiscardHandler),
+		mem: &memory{Version: memoryVersion}, now: time.Unix(1_800_000_000, 0).Add(f.later), clock: time.Now, log: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -43,6 +43,19 @@ type selCursor struct {
 	Hash    string `json:"hash,omitempty"`
 	Clears  int    `json:"clears,omitempty"` // how often the log was seen to be cleared
 	More    bool   `json:"more,omitempty"`   // entries after Last were left for the next visit
+	// Open is when entries were last read, in our Unix seconds, while more may come that nothing tells of; 0: none can (settle).
+	Open int64 `json:"open,omitempty"`
+}
+
+// selSettle is after how many of our seconds the second of the BMC's clock in which an entry came is over for sure.
+const selSettle = 2
+
+// settle says whether the log's stamp can be trusted to tell of entries that come. It tells the second: of a log that wraps, and so keeps its count, another
+// entry in the second of the last one leaves no trace.
+func (c *selCursor) settle(now time.Time) {
+	if at := now.Unix(); at >= c.Open+selSettle || at < c.Open { // our clock may have gone back
+		c.Open = 0
+	}
 }
 
 // generation names the log between two clears. It holds only what the BMC says and what was counted, never our clock.
@@ -149,9 +162,17 @@ func (v *visit) selCursor() (selCursor, bool) {
 
 // newEntries reads what came after the cursor, oldest first, and gives the next cursor. Beside an error both hold what was
 // read until then.
-func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, first bool, l *health.LogInfo) (selCursor, [][]byte, error) {
-	next := old
+func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, first bool, l *health.LogInfo) (next selCursor, recs [][]byte, err error) {
+	next = old
 	next.Version, next.Add, next.Erase, next.Entries = selCursorVersion, info.add, info.erase, info.entries
+	defer func() {
+		switch wraps := info.full() || !first && info.entries <= old.Entries; {
+		case wraps && (len(recs) > 0 || info.add != old.Add):
+			next.Open = v.now.Unix()
+		case err == nil:
+			next.settle(v.now)
+		}
+	}()
 	r := &selReader{c: v.c, seen: map[uint16]bool{}, asked: map[uint16]bool{}}
 	defer func() {
 		if r.lost > 0 {
@@ -192,10 +213,10 @@ func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, fir
 		cleared = timeTrusted(old.Erase) // it kept a time and does no more
 	}
 	same := !old.More && info.add == old.Add && info.entries == old.Entries && info.erase == old.Erase
-	if !cleared && same && timeTrusted(info.add) {
+	if !cleared && same && timeTrusted(info.add) && old.Open == 0 {
 		return next, nil, nil
 	}
-	if !cleared && same {
+	if !cleared && same && !timeTrusted(info.add) {
 		// No times to go by: a log that wraps keeps its count, so look at the last entry itself.
 		_, rec, err := r.entry(ctx, selLast)
 		if err != nil || recordID(rec) == old.Last && hashEntry(rec) == old.Hash {
@@ -223,7 +244,7 @@ func (v *visit) newEntries(ctx context.Context, info selInfo, old selCursor, fir
 	}
 	next.Last, next.Hash, next.More = 0, "", false
 	r.want = int(info.entries)
-	recs, err := r.forward(ctx, 0, info, maxSELPerVisit)
+	recs, err = r.forward(ctx, 0, info, maxSELPerVisit)
 	if l.Lost && !cleared {
 		// Overwritten, not cleared: the survivors are all newer than what was read.
 		next.Clears++

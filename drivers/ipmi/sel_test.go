@@ -125,6 +125,41 @@ func TestALogWithoutTimesThatWrapsIsStillFollowed(t *testing.T) {
 	}
 }
 
+// A log that wraps keeps its count, and its stamp tells the second: another entry in the second of the last one that was read leaves no trace in them.
+func TestALogThatWrapsWithinASecondIsFollowed(t *testing.T) {
+	for _, free := range []uint16{0, 160} { // one that overwrites its oldest, and one that says it has room and drops them all the same
+		f, s := newFake(t), newLog(5)
+		s.serve(f)
+		s.free = free
+		cursors := f.readSEL(nil, 0).snap.NextCursors
+		wrap := func(n int, add uint32) {
+			s.append(n)
+			s.add, s.recs = add, s.recs[n:]
+		}
+		wrap(2, 1_700_000_100)
+		v := f.readSEL(cursors, 0)
+		if !slices.Equal(ids(v), []string{"6", "7"}) {
+			t.Fatalf("free %d: %v", free, ids(v))
+		}
+		wrap(2, 1_700_000_100)
+		if v = f.readSEL(v.snap.NextCursors, 0); !slices.Equal(ids(v), []string{"8", "9"}) {
+			t.Fatalf("free %d: in the same second: %v", free, ids(v))
+		}
+		if v = f.readSEL(v.snap.NextCursors, 0); len(v.snap.Log) > 0 || v.snap.Logs[0].Cleared || v.snap.Logs[0].Lost {
+			t.Fatalf("free %d: nothing new: %v %+v", free, ids(v), v.snap.Logs)
+		}
+		// When that second is over, the stamp is enough again.
+		f.later = 3 * time.Second
+		for range 2 {
+			f.total = 0
+			v = f.readSEL(v.snap.NextCursors, 0)
+		}
+		if len(v.snap.Log) > 0 || f.total != 1 {
+			t.Errorf("free %d: later: %v in %d exchanges", free, ids(v), f.total)
+		}
+	}
+}
+
 func TestAChainOfEntriesThatLeadsBackEnds(t *testing.T) {
 	f, s := newFake(t), newLog(5)
 	s.loop = true
