@@ -135,6 +135,7 @@ type fakeSEL struct {
 	free       uint16
 	overflow   bool
 	loop       bool
+	meanwhile  func() // happens before the next entry is read, once
 }
 
 func selRecord(id uint16, ts uint32, typ, number, dir uint8, data ...byte) []byte {
@@ -171,6 +172,10 @@ func (s *fakeSEL) serve(f *fakeBMC) {
 		return append(b, op), nil
 	})
 	f.on(netFnStorage, 0x43, func(c command) ([]byte, error) {
+		if do := s.meanwhile; do != nil {
+			s.meanwhile = nil
+			do()
+		}
 		id := binary.LittleEndian.Uint16(c.data[2:])
 		for i, r := range s.recs {
 			if recordID(r) == id || id == 0 && i == 0 || id == selLast && i == len(s.recs)-1 {

@@ -99,9 +99,24 @@ func (r *selReader) entry(ctx context.Context, id uint16) (next uint16, rec []by
 
 func recordID(rec []byte) uint16 { return binary.LittleEndian.Uint16(rec) }
 
+// selTries is how often a reading begins anew since the log was cleared meanwhile.
+const selTries = 3
+
+// getSELInfo is one exchange.
+func (v *visit) getSELInfo(ctx context.Context) (selInfo, error) {
+	b, err := v.c.call(ctx, command{op: "get SEL info", netFn: netFnStorage, cmd: 0x40, want: 14})
+	if err != nil {
+		return selInfo{}, err
+	}
+	return selInfo{
+		entries: binary.LittleEndian.Uint16(b[1:]), free: binary.LittleEndian.Uint16(b[3:]),
+		add: binary.LittleEndian.Uint32(b[5:]), erase: binary.LittleEndian.Uint32(b[9:]), overflow: b[13]&0x80 != 0,
+	}, nil
+}
+
 // readSEL reads the log's new entries: one exchange if there are none, one more for each.
 func (v *visit) readSEL(ctx context.Context) error {
-	b, err := v.c.call(ctx, command{op: "get SEL info", netFn: netFnStorage, cmd: 0x40, want: 14})
+	info, err := v.getSELInfo(ctx)
 	if err != nil {
 		if isCode(err, codeInvalidCommand, codeInvalidForLUN) {
 			v.snap.Logs = append(v.snap.Logs, health.LogInfo{ID: selID, Path: placeSEL, Name: selName, Skipped: "unsupported"})
@@ -110,14 +125,25 @@ func (v *visit) readSEL(ctx context.Context) error {
 		v.gap(health.Gap{Part: selName, Place: placeSEL, Reason: health.ReasonFor(err), Error: clip(err.Error())})
 		return err
 	}
-	info := selInfo{
-		entries: binary.LittleEndian.Uint16(b[1:]), free: binary.LittleEndian.Uint16(b[3:]),
-		add: binary.LittleEndian.Uint32(b[5:]), erase: binary.LittleEndian.Uint32(b[9:]), overflow: b[13]&0x80 != 0,
-	}
-	total := int(info.entries)
-	l := health.LogInfo{ID: selID, Path: placeSEL, Name: selName, Total: &total, Full: info.full()}
 	old, first := v.selCursor()
-	next, recs, err := v.newEntries(ctx, info, old, first, &l)
+	gaps := len(v.snap.Gaps)
+	var l health.LogInfo
+	var next selCursor
+	var recs [][]byte
+	for try := 1; ; try++ {
+		total := int(info.entries)
+		l = health.LogInfo{ID: selID, Path: placeSEL, Name: selName, Total: &total, Full: info.full()}
+		next, recs, err = v.newEntries(ctx, info, old, first, &l)
+		if try == selTries || !l.Cleared && !l.Lost {
+			break
+		}
+		// A log that is cleared between its stamp and its entries is another than the stamp tells: its entries would come again with the next one.
+		now, ierr := v.getSELInfo(ctx)
+		if ierr != nil || now.erase == info.erase && now.entries >= info.entries {
+			break
+		}
+		info, v.snap.Gaps = now, v.snap.Gaps[:gaps]
+	}
 	for _, rec := range recs {
 		v.snap.Log = append(v.snap.Log, v.logEntry(rec, next.generation()))
 	}

@@ -160,6 +160,30 @@ func TestALogThatWrapsWithinASecondIsFollowed(t *testing.T) {
 	}
 }
 
+// What a log holds that was cleared between its stamp and its entries comes once, with the stamp that it has then.
+func TestALogThatIsClearedWhileItIsRead(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		f, s := newFake(t), newLog(5)
+		s.serve(f)
+		if full {
+			s.free = 0
+		}
+		first := f.readSEL(nil, 0)
+		s.append(1)
+		s.meanwhile = func() {
+			s.recs, s.erase = nil, s.erase+100
+			s.append(2)
+		}
+		v := f.readSEL(first.snap.NextCursors, 0)
+		if !slices.Equal(ids(v), []string{"1", "2"}) || !v.snap.Logs[0].Cleared || *v.snap.Logs[0].Total != 2 || len(v.snap.Gaps) > 0 {
+			t.Fatalf("full %v: %v %+v, gaps %+v", full, ids(v), v.snap.Logs, v.snap.Gaps)
+		}
+		if again := f.readSEL(v.snap.NextCursors, 0); len(again.snap.Log) > 0 || again.snap.Logs[0].Cleared || again.snap.Logs[0].Lost {
+			t.Errorf("full %v: read again: %v %+v", full, ids(again), again.snap.Logs)
+		}
+	}
+}
+
 func TestAChainOfEntriesThatLeadsBackEnds(t *testing.T) {
 	f, s := newFake(t), newLog(5)
 	s.loop = true
